@@ -1,0 +1,96 @@
+package core
+
+import "fmt"
+
+// Code is a refusal's stable number. Codes are never renumbered; clients
+// branch on them.
+type Code uint16
+
+const (
+	CodeNone Code = 0
+
+	// By the actor: recorded.
+
+	// CodeRule: the behaviour declined; Detail is its reason.
+	CodeRule Code = 1
+	// CodeWrongSeq: the actor is not at the expected sequence; Seq tells where it is.
+	CodeWrongSeq Code = 2
+	// CodeBadPayload: the payload does not decode as the command's type.
+	CodeBadPayload Code = 3
+
+	// At the door: no effect, nothing recorded.
+
+	CodeOverloaded      Code = 100 // a queue is full: back off and send again
+	CodeWrongShard      Code = 101 // the actor's slot is elsewhere: ask the placement again
+	CodeNotLeader       Code = 102 // another replica leads, or none yet: send again
+	CodeUnknownType     Code = 103 // no behaviour of this name is registered, or it has no such command
+	CodeMalformed       Code = 104 // the command breaks the format; Detail says where
+	CodeTooLarge        Code = 105 // a limit of limits.go is exceeded; Detail says which
+	CodeSessionExpired  Code = 106 // open a new session; what is unanswered stays unknown
+	CodeSessionTooLong  Code = 107 // expires later than SessionLifetimeMax from now
+	CodeSessionsFull    Code = 108 // the shard remembers as many sessions as it may: wait for expiry
+	CodeBelowFloor      Code = 109 // the client had declared this number answered
+	CodeWindowFull      Code = 110 // too many answered numbers above the floor: raise AckedBelow
+	CodeDiskFull        Code = 111 // no space to record the command: free some and send again
+	CodeNotPermitted    Code = 112 // the principal may not do this
+	CodeCompacted       Code = 113 // the events asked for were compacted away; Seq tells the first kept
+	CodeAppendForbidden Code = 114 // this type's events are made by its behaviour alone
+	CodeReused          Code = 115 // this session and number were used for another command
+
+	// Of an unknown outcome.
+
+	CodeTimeout Code = 200 // no answer in time: send again with the same number
+)
+
+var codeNames = map[Code]string{
+	CodeNone: "none", CodeRule: "rule", CodeWrongSeq: "wrong-seq", CodeBadPayload: "bad-payload",
+	CodeOverloaded: "overloaded", CodeWrongShard: "wrong-shard", CodeNotLeader: "not-leader",
+	CodeUnknownType: "unknown-type", CodeMalformed: "malformed", CodeTooLarge: "too-large",
+	CodeSessionExpired: "session-expired", CodeSessionTooLong: "session-too-long",
+	CodeSessionsFull: "sessions-full", CodeBelowFloor: "below-floor", CodeWindowFull: "window-full",
+	CodeDiskFull: "disk-full", CodeNotPermitted: "not-permitted", CodeCompacted: "compacted",
+	CodeAppendForbidden: "append-forbidden", CodeReused: "number-reused", CodeTimeout: "timeout",
+}
+
+func (c Code) String() string {
+	if s, ok := codeNames[c]; ok {
+		return s
+	}
+	return fmt.Sprintf("code-%d", uint16(c))
+}
+
+// AtDoor reports whether the code belongs to a refusal without effect.
+func (c Code) AtDoor() bool { return c >= 100 && c < 200 }
+
+// A Refusal is a command declined by its actor.
+type Refusal struct {
+	Code   Code
+	Detail string
+}
+
+// Refuse is what a behaviour returns to decline a command.
+func Refuse(format string, args ...any) *Refusal {
+	d := format
+	if len(args) > 0 {
+		d = fmt.Sprintf(format, args...)
+	}
+	if len(d) > DetailBytesMax {
+		d = d[:DetailBytesMax]
+	}
+	return &Refusal{Code: CodeRule, Detail: d}
+}
+
+func (r *Refusal) Error() string { return fmt.Sprintf("refused (%s): %s", r.Code, r.Detail) }
+
+// A Bug is the panic of an assertion: the program is wrong, and going on
+// would spread it.
+type Bug string
+
+func (b Bug) Error() string { return "bug: " + string(b) }
+
+// Assert panics with a Bug unless ok. It stays on in production.
+func Assert(ok bool, format string, args ...any) {
+	if !ok {
+		panic(Bug(fmt.Sprintf(format, args...)))
+	}
+}
