@@ -1,0 +1,156 @@
+package arch
+
+import (
+	"fmt"
+	"path"
+	"strconv"
+	"strings"
+)
+
+// latticeText says what each folder may import: first the folder, then after
+// the colon packages of this module and of others. Arrows point down: a line
+// names only folders of lines above it. The standard library is free but for
+// cryptography under core, which only core/seal may touch. "x/..." stands for
+// x and everything below it. A new folder needs a line here before it builds.
+const latticeText = `
+# contracts and vocabulary
+disk:
+core/proc:              disk
+core:                   github.com/cespare/xxhash/v2
+
+# the engine
+core/seal:              core crypto/...
+core/journal:           core core/seal core/proc disk go.etcd.io/raft/v3 go.etcd.io/raft/v3/raftpb google.golang.org/protobuf/proto
+core/actor:             core google.golang.org/protobuf/encoding/protowire
+net/wire:               core github.com/cespare/xxhash/v2
+core/shard:             core core/proc core/seal core/journal core/actor net/wire disk go.etcd.io/raft/v3/...
+core/gateway:           core core/proc net/wire
+
+# the simulator: knows nothing of the engine
+sim:                    core/proc disk github.com/cespare/xxhash/v2
+sim/fault:              sim core/proc disk
+net/simnet:             sim core/proc
+disk/simfile:           disk github.com/tidwall/btree
+disk/memkv:             disk github.com/tidwall/btree
+disk/disktest:          disk
+
+# what clients do, and what must hold: never the engine's logic
+checkers:               core github.com/anishathalye/porcupine
+workloads:              core core/proc core/actor net/wire checkers
+
+# where it all meets
+internal/testbed:       disk core/proc core core/seal core/journal core/actor net/wire core/shard core/gateway sim sim/fault net/simnet disk/simfile disk/memkv checkers workloads
+cmd/actordb:            internal/testbed workloads checkers sim sim/fault core github.com/alecthomas/kong github.com/schollz/progressbar/v3 github.com/jedib0t/go-pretty/v6/... golang.org/x/term
+examples/primarybackup: disk core/proc sim sim/fault net/simnet
+
+internal/arch:          golang.org/x/tools/go/analysis/... golang.org/x/tools/go/packages
+`
+
+// testImportsText is what tests of any folder may import besides their own
+// package and what its line allows.
+const testImportsText = `
+pgregory.net/rapid
+github.com/rogpeppe/go-internal/testscript
+golang.org/x/tools/go/analysis/analysistest
+disk/disktest disk/simfile disk/memkv sim
+`
+
+// lattice maps a folder to the imports that it is allowed.
+type lattice struct {
+	lines map[string]importSet
+	test  importSet
+}
+
+type importSet []string
+
+func (s importSet) allows(imported string) bool {
+	for _, p := range s {
+		if prefix, ok := strings.CutSuffix(p, "/..."); ok {
+			if imported == prefix || strings.HasPrefix(imported, prefix+"/") {
+				return true
+			}
+		} else if imported == p {
+			return true
+		}
+	}
+	return false
+}
+
+// parseLattice reads the table and refuses a folder that stands twice or
+// names a folder of the module that is not above it.
+func parseLattice(text, testText string) (*lattice, error) {
+	l := &lattice{lines: map[string]importSet{}, test: strings.Fields(testText)}
+	for _, line := range strings.Split(text, "\n") {
+		line = strings.TrimSpace(line)
+		if line == "" || strings.HasPrefix(line, "#") {
+			continue
+		}
+		folder, imports, ok := strings.Cut(line, ":")
+		if !ok {
+			return nil, fmt.Errorf("lattice: %q: want folder: imports", line)
+		}
+		if _, twice := l.lines[folder]; twice {
+			return nil, fmt.Errorf("lattice: %s stands twice", folder)
+		}
+		set := importSet(strings.Fields(imports))
+		for _, imported := range set {
+			if !foreign(imported) && !standard(imported) {
+				if _, above := l.lines[imported]; !above {
+					return nil, fmt.Errorf("lattice: %s imports %s, which is not above it", folder, imported)
+				}
+			}
+		}
+		l.lines[folder] = set
+	}
+	return l, nil
+}
+
+// foreign reports whether a path of the table belongs to another module.
+func foreign(p string) bool {
+	first, _, _ := strings.Cut(p, "/")
+	return strings.Contains(first, ".")
+}
+
+// standard reports whether a path of the table names the standard library,
+// which stands there only for what is not free.
+func standard(p string) bool { return p == "crypto" || strings.HasPrefix(p, "crypto/") }
+
+// check returns what is wrong with one file's imports.
+func (l *lattice) check(f sourceFile) (wrong []string) {
+	set, ok := l.lines[f.folder]
+	if !ok {
+		return []string{fmt.Sprintf("%s: folder %s has no line in the lattice (internal/arch/lattice.go)", f.path, f.folder)}
+	}
+	for _, spec := range f.syntax.Imports {
+		imported, err := strconv.Unquote(spec.Path.Value)
+		if err != nil {
+			wrong = append(wrong, fmt.Sprintf("%s: import %s: %v", f.path, spec.Path.Value, err))
+			continue
+		}
+		if l.allowed(f, set, imported) {
+			continue
+		}
+		wrong = append(wrong, fmt.Sprintf("%s: %s may not import %s", f.path, f.folder, imported))
+	}
+	return wrong
+}
+
+func (l *lattice) allowed(f sourceFile, set importSet, imported string) bool {
+	own, isOwn := strings.CutPrefix(imported, modulePath+"/")
+	switch {
+	case imported == "C":
+		return false
+	case isOwn:
+		return set.allows(own) || f.test && (own == f.folder || l.test.allows(own))
+	case foreign(imported):
+		return set.allows(imported) || f.test && l.test.allows(imported)
+	case standard(imported) && !f.test && inFolder(f.folder, "core"):
+		return set.allows(imported)
+	}
+	return true
+}
+
+// inFolder reports whether folder is root or below it.
+func inFolder(folder, root string) bool {
+	return folder == root || strings.HasPrefix(folder, path.Clean(root)+"/")
+}
