@@ -21,7 +21,7 @@
 //
 // S3. Inputs of one channel are delivered in the order in which they were
 // queued, under every strategy. Channels are: the operations of one process on
-// one file name, its KV operations, the frames between two processes of one
+// one file name, those on its directory, its KV operations, the frames between two processes of one
 // node, and the frames between two processes that the Network marked Ordered.
 //
 // S4. Streams are independent: a draw more in one place shifts no other.

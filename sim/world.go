@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
-	"runtime/debug"
+	"runtime/debug" //arch:allow ambient: the stack of a panic goes into its report, never into the run
 	"slices"
 	"strconv"
 	"time"
@@ -356,14 +356,12 @@ const (
 
 func frameChannelOf(sender *process) uint64 { return frameChannel | uint64(sender.index) }
 
-// fileChannelOf orders operations as F1 does, and no more: List and SyncDir
-// name no file, and those on names are unordered towards those on contents.
+// fileChannelOf orders operations as F1 does. Operations on the directory have
+// a channel of their own, as directories of hosts have.
 func fileChannelOf(op *disk.Op) uint64 {
 	switch op.Kind {
-	case disk.OpList, disk.OpSyncDir:
-		return 0
-	case disk.OpRename, disk.OpRemove:
-		return fileChannel | (xxhash.Sum64String(op.Name)*3+1)&channelMask
+	case disk.OpList, disk.OpSyncDir, disk.OpRename, disk.OpRemove:
+		return fileChannel
 	}
 	return fileChannel | xxhash.Sum64String(op.Name)&channelMask
 }
