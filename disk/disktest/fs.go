@@ -22,7 +22,7 @@ func FSChecks() []FSCheck {
 		{"F2/synced", "F2: what was synced survives a power loss", fsSynced},
 		{"F2/truncate", "F2: a synced truncation survives a power loss", fsTruncate},
 		{"F2/sectors", "F2: a power loss leaves each sector of an unsynced write old or new", fsSectors},
-		{"F2/append", "F2: a power loss leaves unsynced appended sectors whole, absent or zero", fsAppend},
+		{"F2/append", "F2: a power loss leaves each sector of unsynced appends as one of them left it, or zero", fsAppend},
 		{"F3/names", "F3: names are exclusive, listed in order, renamed and removed", fsNames},
 		{"F3/synced", "F3: a synced change of a name survives a power loss", fsNamesSynced},
 		{"F3/rename", "F3: a power loss leaves an unsynced rename done or undone, nothing between", fsRename},
@@ -111,6 +111,45 @@ func (r *fsRun) write(f disk.File, p []byte, off int64) {
 			r.Fatalf("write of %d bytes at %d wrote %d", len(p), off, n)
 		}
 		p, off = p[n:], off+int64(n)
+	}
+}
+
+// change writes all of p and returns the last of versions as each write on the
+// way left it. A sector may keep any of them.
+func (r *fsRun) change(f disk.File, versions [][]byte, p []byte, off int) [][]byte {
+	r.Helper()
+	for len(p) > 0 {
+		n, err := f.WriteAt(p, int64(off))
+		r.ok(err, "write %d bytes at %d", len(p), off)
+		if n <= 0 || n > len(p) {
+			r.Fatalf("write of %d bytes at %d wrote %d", len(p), off, n)
+		}
+		now := overwrite(bytes.Clone(versions[len(versions)-1]), p[:n], off)
+		versions = append(versions, now)
+		p, off = p[n:], off+n
+	}
+	return versions
+}
+
+// wantSectors checks that each sector of a file is that of one of the versions,
+// and that its length lies between theirs. What a version does not have is zero.
+func (r *fsRun) wantSectors(name string, versions [][]byte, when string) {
+	r.Helper()
+	got := r.contents(name)
+	shortest, longest := len(versions[0]), len(versions[0])
+	for _, v := range versions {
+		shortest, longest = min(shortest, len(v)), max(longest, len(v))
+	}
+	if len(got) < shortest || len(got) > longest {
+		r.Fatalf("%d bytes %s, want %d to %d", len(got), when, shortest, longest)
+	}
+	for s := 0; s < len(got); s += sector {
+		end := min(s+sector, len(got))
+		if !slices.ContainsFunc(versions, func(v []byte) bool {
+			return bytes.Equal(got[s:end], resize(bytes.Clone(v), longest)[s:end])
+		}) {
+			r.Fatalf("the sector at %d is none of its %d versions %s", s, len(versions), when)
+		}
 	}
 }
 
@@ -397,21 +436,10 @@ func fsSectors(t T, h FSHarness) {
 		name := fmt.Sprintf("f%d", i)
 		r.make(name, old)
 		f := r.openFile(name)
-		off := 37 * i
-		now := overwrite(bytes.Clone(old), fill(2, 5*sector), off)
-		r.write(f, fill(2, 5*sector), int64(off))
+		versions := r.change(f, [][]byte{old}, fill(2, 5*sector), 37*i)
 		r.close(f)
 		r.crash()
-		got := r.contents(name)
-		if len(got) != len(old) {
-			r.Fatalf("%d bytes after a power loss, want %d", len(got), len(old))
-		}
-		for s := 0; s < len(got); s += sector {
-			g := got[s : s+sector]
-			if !bytes.Equal(g, old[s:s+sector]) && !bytes.Equal(g, now[s:s+sector]) {
-				r.Fatalf("sector at %d is neither old nor new after a write at %d", s, off)
-			}
-		}
+		r.wantSectors(name, versions, "after an unsynced write and a power loss")
 	}
 }
 
@@ -420,42 +448,15 @@ func fsAppend(t T, h FSHarness) {
 	r.needCrash()
 	for i := range crashRounds {
 		name := fmt.Sprintf("f%d", i)
-		base := fill(1, 700)
-		r.make(name, base)
+		r.make(name, fill(1, 700))
 		f := r.openFile(name)
-		now := bytes.Clone(base)
+		versions := [][]byte{fill(1, 700)}
 		for j := range 3 {
-			p := fill(byte(j+2), 600)
-			r.write(f, p, int64(len(now)))
-			now = append(now, p...)
+			versions = r.change(f, versions, fill(byte(j+2), 600), 700+j*600)
 		}
 		r.close(f)
 		r.crash()
-		got := r.contents(name)
-		if len(got) < len(base) || len(got) > len(now) || !bytes.Equal(got[:len(base)], base) {
-			r.Fatalf("an append of %d to %d bytes left %d, or harmed the synced ones", len(now)-len(base), len(base), len(got))
-		}
-		for s := 0; s < len(got); s += sector {
-			checkAppended(r, got, now, s, len(base))
-		}
-	}
-}
-
-// checkAppended checks that a sector is a prefix of what was written, followed
-// by zeros, and that it ends where a write ended or a sector does.
-func checkAppended(r *fsRun, got, now []byte, s, synced int) {
-	r.Helper()
-	g := got[s:min(s+sector, len(got))]
-	n := len(g)
-	for n > 0 && g[n-1] == 0 {
-		n--
-	}
-	if !bytes.Equal(g[:n], now[s:s+n]) {
-		r.Fatalf("sector at %d holds what was never written there", s)
-	}
-	at := s + n
-	if n > 0 && n < sector && at != synced && (at-synced)%600 != 0 {
-		r.Fatalf("sector at %d is torn: it ends at byte %d, where no write ended", s, at)
+		r.wantSectors(name, versions, "after unsynced appends and a power loss")
 	}
 }
 
@@ -562,26 +563,15 @@ func fsSyncFail(t T, h FSHarness) {
 		name := fmt.Sprintf("f%d", i)
 		r.make(name, old)
 		f := r.openFile(name)
-		now := overwrite(bytes.Clone(old), fill(2, 2*sector), sector)
-		r.write(f, fill(2, 2*sector), sector)
+		versions := r.change(f, [][]byte{old}, fill(2, 2*sector), sector)
 		h.FailNextSync()
 		if f.Sync() == nil {
 			r.Fatalf("a Sync that failed gave no error")
 		}
 		r.close(f)
-		if h.Crash == nil {
-			continue
-		}
-		r.crash()
-		got := r.contents(name)
-		if len(got) != len(old) {
-			r.Fatalf("%d bytes after a failed Sync and a power loss, want %d", len(got), len(old))
-		}
-		for s := 0; s < len(got); s += sector {
-			g := got[s : s+sector]
-			if !bytes.Equal(g, old[s:s+sector]) && !bytes.Equal(g, now[s:s+sector]) {
-				r.Fatalf("sector at %d is neither old nor new", s)
-			}
+		if h.Crash != nil {
+			r.crash()
+			r.wantSectors(name, versions, "after a failed Sync and a power loss")
 		}
 	}
 }

@@ -32,6 +32,8 @@ func (d *Disk) execute(op disk.Op, fail bool) disk.Result {
 	default:
 		f, ok := d.names.Get(op.Name)
 		switch {
+		case !ok && fail:
+			err = disk.ErrIO
 		case !ok:
 			err = disk.ErrNotExist
 		case op.Kind == disk.OpWrite:
