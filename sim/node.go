@@ -210,11 +210,6 @@ func (w *World) park(n *node, slot int32) {
 	n.parked = append(n.parked, slot)
 }
 
-func (n *node) unpark(slot int32) {
-	i := slices.Index(n.parked, slot)
-	n.parked = slices.Delete(n.parked, i, i+1)
-}
-
 // Heal ends all faults that the world, its network and its storage know of, to
 // begin a phase in which the system has to make progress: pauses end, clocks
 // keep to their configuration again, what is down is restarted.
@@ -244,11 +239,8 @@ func (w *World) healNode(n *node) {
 	w.retime(n)
 	n.clock.frozen = false
 	n.clock.ahead = w.trueWall() + int64(n.config.Offset) - n.clock.mono(w.now)
-	for _, p := range n.procs {
-		if !p.running {
-			w.Restart(n.id)
-			return
-		}
+	if n.down || slices.ContainsFunc(n.procs, func(p *process) bool { return !p.running }) {
+		w.Restart(n.id)
 	}
 }
 

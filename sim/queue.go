@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"slices"
 	"time"
 
 	"actordb/core/proc"
@@ -218,8 +219,6 @@ func (w *World) purge(drop func(e *entry) bool) {
 				w.advance(p, e.channel)
 			}
 		case e.pos == inParking:
-			n := w.nodes[p.addr.Node-1]
-			n.unpark(slot)
 			if e.channel != 0 {
 				w.advance(p, e.channel)
 			}
@@ -227,6 +226,9 @@ func (w *World) purge(drop func(e *entry) bool) {
 			w.unchain(p, slot)
 		}
 		w.q.release(slot)
+	}
+	for _, n := range w.nodes {
+		n.parked = slices.DeleteFunc(n.parked, func(slot int32) bool { return w.q.slab[slot].pos != inParking })
 	}
 }
 

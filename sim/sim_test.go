@@ -592,28 +592,35 @@ func TestFrameHasNoSpareCapacity(t *testing.T) {
 // S8: a log repeats the run of any strategy, also after a trip through JSON.
 func TestReplay(t *testing.T) {
 	for _, s := range strategies() {
-		want := stormy(t, Config{Seed: 11, Strategy: s, Record: true})
-		b, err := json.Marshal(want.Log())
-		if err != nil {
-			t.Fatal(err)
+		for seed := range uint64(10) {
+			replayEquals(t, seed, s)
 		}
-		var log Log
-		if err := json.Unmarshal(b, &log); err != nil {
-			t.Fatal(err)
-		}
-		if s.Kind != Time && len(log.Decisions()) < 100 {
-			t.Fatalf("%v made %d decisions", s.Kind, len(log.Decisions()))
-		}
-		got := stormy(t, Config{Seed: 11, Strategy: Strategy{Kind: Replay, Log: &log}, Record: true})
-		if got.TraceHash() != log.TraceHash || got.Steps() != log.Steps {
-			t.Fatalf("%v: trace %s, replayed %s", s.Kind, log.TraceHash, got.TraceHash())
-		}
-		if again := got.Log(); !bytes.Equal(again.Packed, log.Packed) || !reflect.DeepEqual(again.Events, log.Events) {
-			t.Fatalf("%v: the replay's log differs", s.Kind)
-		}
-		if same := log.WithDecisions(log.Decisions()); !bytes.Equal(same.Packed, log.Packed) {
-			t.Fatalf("%v: unpacking and packing changes the log", s.Kind)
-		}
+	}
+}
+
+func replayEquals(t *testing.T, seed uint64, s Strategy) {
+	t.Helper()
+	want := stormy(t, Config{Seed: seed, Strategy: s, Record: true})
+	b, err := json.Marshal(want.Log())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var log Log
+	if err := json.Unmarshal(b, &log); err != nil {
+		t.Fatal(err)
+	}
+	if s.Kind != Time && len(log.Decisions()) < 100 {
+		t.Fatalf("%v made %d decisions", s.Kind, len(log.Decisions()))
+	}
+	got := stormy(t, Config{Seed: seed, Strategy: Strategy{Kind: Replay, Log: &log}, Record: true})
+	if got.TraceHash() != log.TraceHash || got.Steps() != log.Steps {
+		t.Fatalf("%v: trace %s, replayed %s", s.Kind, log.TraceHash, got.TraceHash())
+	}
+	if again := got.Log(); !bytes.Equal(again.Packed, log.Packed) || !reflect.DeepEqual(again.Events, log.Events) {
+		t.Fatalf("%v: the replay's log differs", s.Kind)
+	}
+	if same := log.WithDecisions(log.Decisions()); !bytes.Equal(same.Packed, log.Packed) {
+		t.Fatalf("%v: unpacking and packing changes the log", s.Kind)
 	}
 }
 
