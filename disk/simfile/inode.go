@@ -18,6 +18,7 @@ type inode struct {
 	reserved        int64
 	reservedDurable int64
 	undo            []record
+	pendingFrom     int    // records before it are not pending
 	pre             []byte // bytes that the records overwrote
 	limbo           bool   // a Sync failed: some records are doomed
 	damages         []damage
@@ -154,7 +155,7 @@ func (f *inode) limit() {
 // clean makes everything durable.
 func (f *inode) clean() {
 	clear(f.undo) // for the damage that they may point to
-	f.undo = f.undo[:0]
+	f.undo, f.pendingFrom = f.undo[:0], 0
 	f.pre = f.pre[:0]
 	if cap(f.pre) > undoKeptBytes {
 		f.pre = nil
@@ -180,10 +181,8 @@ func (f *inode) syncFailed() {
 }
 
 func (f *inode) markPending(as recordState) (some bool) {
-	for i := range f.undo {
-		if f.undo[i].state == pending {
-			f.undo[i].state, some = as, true
-		}
+	for ; f.pendingFrom < len(f.undo); f.pendingFrom++ {
+		f.undo[f.pendingFrom].state, some = as, true
 	}
 	return some
 }

@@ -786,7 +786,7 @@ func BenchmarkAppendSync(b *testing.B) {
 		b.Run(fmt.Sprint(size), func(b *testing.B) {
 			d := simfile.New(simfile.Config{Rand: stream(1),
 				Latencies: simfile.Latencies{Write: simfile.Latency{Base: 10, Jitter: 10}, Sync: simfile.Latency{Base: 10, Jitter: 10}},
-				Faults:    simfile.Faults{TornWrite: 500_000, LostUnsynced: 500_000, SyncError: 1, ShortWrite: 1}})
+				Faults:    simfile.Faults{TornWrite: 500_000, LostUnsynced: 500_000, ShortWrite: 1}})
 			file(b, d, "a", nil)
 			p := fill(1, size)
 			b.SetBytes(int64(size))
