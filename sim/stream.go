@@ -3,6 +3,7 @@ package sim
 import (
 	"encoding/binary"
 	"math/rand/v2"
+	"strconv"
 
 	"github.com/cespare/xxhash/v2"
 )
@@ -22,4 +23,8 @@ func streamSeed(seed, half uint64, name string) uint64 {
 	_, _ = d.Write(b[:]) // a Digest never fails
 	_, _ = d.WriteString(name)
 	return d.Sum64()
+}
+
+func incarnationStream(seed uint64, name string, incarnation uint32) *rand.Rand {
+	return Stream(seed, "process/"+name+"/"+strconv.FormatUint(uint64(incarnation), 10))
 }
