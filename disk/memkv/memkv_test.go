@@ -120,6 +120,28 @@ func TestModel(t *testing.T) {
 	})
 }
 
+// Protects M2 from being kept by doing too little: crashes leave all prefixes
+// that they may.
+func TestPrefixes(t *testing.T) {
+	seen := map[int]bool{}
+	for seed := range uint64(100) {
+		s := memkv.NewSim(memkv.Config{Rand: stream(seed), Faults: memkv.Faults{LostUnflushed: 800_000}})
+		for i := range 5 {
+			b := new(disk.Batch)
+			b.Put([]byte{byte(i)}, nil)
+			do(s, disk.KVOp{Kind: disk.KVApply, Batch: b})
+			if i == 1 {
+				do(s, disk.KVOp{Kind: disk.KVFlush})
+			}
+		}
+		s.Crash(true)
+		seen[s.Len()] = true
+	}
+	if !maps.Equal(seen, map[int]bool{2: true, 3: true, 4: true, 5: true}) {
+		t.Errorf("prefixes %v", seen)
+	}
+}
+
 // Protects M4: faults happen at their rates, change nothing, are counted, and
 // draw nothing when they are off.
 func TestFaults(t *testing.T) {

@@ -1,6 +1,6 @@
 // Package simfile is a simulated directory of files: disk.FS with a model of
 // what crashes, full disks and rotten sectors do. One Disk is the directory of
-// one node. It keeps everything in memory, never waits, and draws all chance
+// one process. It keeps everything in memory, never waits, and draws all chance
 // from the stream that it was given, so the same calls give the same outcomes.
 //
 // A host submits an Op, is told how long it will take, and completes it when

@@ -568,6 +568,10 @@ func TestQuota(t *testing.T) {
 	}
 	must(t, d, disk.Op{Kind: disk.OpRemove, Name: "other"})
 	must(t, d, disk.Op{Kind: disk.OpWrite, Name: "journal", Offset: 6000, Data: fill(1, 4000)})
+	must(t, d, disk.Op{Kind: disk.OpTruncate, Name: "journal", Offset: 2000}) // and its reservation
+	file(t, d, "new", fill(1, 8000))
+	must(t, d, disk.Op{Kind: disk.OpRename, Name: "new", To: "journal"}) // replaces 2000
+	file(t, d, "new", fill(1, 2000))
 	d.Heal()
 	must(t, d, disk.Op{Kind: disk.OpWrite, Name: "journal", Offset: 10_000, Data: fill(1, 4000)})
 
@@ -648,6 +652,42 @@ func TestAtlas(t *testing.T) {
 	must(t, b, disk.Op{Kind: disk.OpSync, Name: "log"})
 	if !disks[2].FlipRandom([]simfile.Range{{Name: "log", Offset: 300, Length: 1}}) {
 		t.Errorf("a declared range was not damaged")
+	}
+}
+
+// Protects S6: damage to bytes that a power loss takes goes with them.
+func TestAtlasLostBytes(t *testing.T) {
+	d := simfile.New(simfile.Config{Rand: stream(1), Atlas: &simfile.Atlas{Redundancy: 1},
+		Eligible: func(string, int64, int64) bool { return true },
+		Faults:   simfile.Faults{LostUnsynced: 1_000_000}})
+	file(t, d, "a", fill(1, 2*sector))
+	must(t, d, disk.Op{Kind: disk.OpWrite, Name: "a", Offset: 0, Data: fill(2, 4*sector)})
+	if !d.FlipBit("a", 10) || !d.FlipBit("a", 3*sector) {
+		t.Fatalf("no damage")
+	}
+	d.Crash(true)
+	if g := d.Damages(); len(g) != 0 || !bytes.Equal(contents(t, d, "a"), fill(1, 2*sector)) {
+		t.Errorf("damages %v", g)
+	}
+}
+
+// Protects S2 from being kept by doing too little: of a torn append a power loss
+// leaves all lengths that it may, and holes between kept sectors.
+func TestTornAppends(t *testing.T) {
+	lengths, holes := map[int]bool{}, 0
+	for seed := range uint64(200) {
+		d := simfile.New(simfile.Config{Rand: stream(seed), Faults: simfile.Faults{TornWrite: 1_000_000}})
+		file(t, d, "a", fill(1, sector))
+		must(t, d, disk.Op{Kind: disk.OpWrite, Name: "a", Offset: sector, Data: fill(2, 4*sector)})
+		d.Crash(true)
+		got := contents(t, d, "a")
+		lengths[len(got)] = true
+		if len(got) > 2*sector && got[sector] == 0 && got[len(got)-1] != 0 {
+			holes++
+		}
+	}
+	if len(lengths) != 5 || holes == 0 {
+		t.Errorf("lengths %v, %d files with holes", lengths, holes)
 	}
 }
 
