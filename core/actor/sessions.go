@@ -1,0 +1,221 @@
+package actor
+
+import (
+	"slices"
+
+	"actordb/core"
+)
+
+// SessionLimits bound what a shard remembers of its clients.
+type SessionLimits struct {
+	Sessions int // at once
+	Window   int // answers kept per session, above its floor
+}
+
+// A Recorded answer is what a repeated command gets.
+type Recorded struct {
+	Number    core.CommandNumber
+	Digest    uint64 // of the command
+	Code      core.Code
+	Detail    string
+	Seq       core.Seq
+	Count     uint32
+	Timestamp core.Timestamp
+	Pending   bool // decided, not durable yet
+}
+
+// A Session remembers the answers to its commands above a floor. The numbers
+// kept are the bitmap of answered commands: sorted, mostly dense.
+type Session struct {
+	ID      core.SessionID
+	Floor   core.CommandNumber // lower numbers are answered and forgotten
+	Answers []Recorded         // ascending by Number
+
+	// For the shard's use.
+	Dirty      bool   // changed since the last checkpoint
+	Generation uint64 // of the block in which Entry is its dictionary number
+	Entry      int
+}
+
+// Sessions is the table of one shard.
+//
+//	S1  A command whose answer is recorded is never run again.
+//	S2  A command below the floor, or of an expired session, is never run.
+//	S3  A session is forgotten only when the shard's clock has passed its expiry,
+//	    which its id carries: so nothing of it can be taken for new (S2).
+//	S4  Sessions and answers per session are bounded; at the bound new ones are
+//	    refused, recorded ones are never dropped.
+type Sessions struct {
+	limits SessionLimits
+	table  map[core.SessionID]*Session
+	expiry []core.SessionID // binary heap; an id's bytes begin with its expiry
+}
+
+// NewSessions makes an empty table.
+func NewSessions(limits SessionLimits) *Sessions {
+	return &Sessions{limits: limits, table: make(map[core.SessionID]*Session)}
+}
+
+// Len is the number of sessions.
+func (t *Sessions) Len() int { return len(t.table) }
+
+// Get returns a session, or nil.
+func (t *Sessions) Get(id core.SessionID) *Session { return t.table[id] }
+
+// Verdict is what a session says to a command.
+type Verdict uint8
+
+const (
+	Run      Verdict = iota // it is new
+	Repeated                // it has an answer, or will have one soon (Pending)
+	Decline                 // the code says why
+)
+
+// Look tells whether a command is to be run. It changes nothing.
+func (t *Sessions) Look(c *core.Command, digest uint64, now core.Timestamp) (Verdict, *Recorded, core.Code) {
+	if c.Number == 0 {
+		return Decline, nil, core.CodeMalformed
+	}
+	s := t.table[c.Session]
+	if s == nil {
+		switch expires := c.Session.Expires(); {
+		case expires <= now:
+			return Decline, nil, core.CodeSessionExpired
+		case expires > now+core.SessionLifetimeMax:
+			return Decline, nil, core.CodeSessionTooLong
+		case len(t.table) >= t.limits.Sessions:
+			return Decline, nil, core.CodeSessionsFull
+		}
+		return Run, nil, core.CodeNone
+	}
+	if c.Number < s.Floor {
+		return Decline, nil, core.CodeBelowFloor
+	}
+	if i, found := s.find(c.Number); found {
+		if s.Answers[i].Digest != digest {
+			return Decline, nil, core.CodeReused
+		}
+		return Repeated, &s.Answers[i], core.CodeNone
+	}
+	switch {
+	case c.Session.Expires() <= now:
+		return Decline, nil, core.CodeSessionExpired
+	case len(s.Answers)-s.below(c.AckedBelow) >= t.limits.Window:
+		return Decline, nil, core.CodeWindowFull
+	}
+	return Run, nil, core.CodeNone
+}
+
+func (s *Session) find(n core.CommandNumber) (int, bool) {
+	if k := len(s.Answers); k == 0 || s.Answers[k-1].Number < n {
+		return k, false // the usual case: the newest
+	}
+	return slices.BinarySearchFunc(s.Answers, n, func(r Recorded, n core.CommandNumber) int {
+		switch {
+		case r.Number < n:
+			return -1
+		case r.Number > n:
+			return 1
+		}
+		return 0
+	})
+}
+
+// below counts the answers under a number.
+func (s *Session) below(n core.CommandNumber) int {
+	if n <= s.Floor {
+		return 0
+	}
+	i, _ := s.find(n)
+	return i
+}
+
+// Admit returns the session, making it if it is new.
+func (t *Sessions) Admit(id core.SessionID) *Session {
+	s := t.table[id]
+	if s == nil {
+		s = &Session{ID: id}
+		t.table[id] = s
+		t.push(id)
+	}
+	return s
+}
+
+// Record puts an answer in its place, or replaces a pending one.
+func (s *Session) Record(r Recorded) {
+	i, found := s.find(r.Number)
+	if found {
+		s.Answers[i] = r
+		return
+	}
+	s.Answers = slices.Insert(s.Answers, i, r)
+}
+
+// Forget drops a pending answer whose block came to nothing.
+func (s *Session) Forget(n core.CommandNumber) {
+	if i, found := s.find(n); found && s.Answers[i].Pending {
+		s.Answers = slices.Delete(s.Answers, i, i+1)
+	}
+}
+
+// Raise lifts the floor to what the client has acknowledged. Every replica does
+// it at the same block.
+func (s *Session) Raise(floor core.CommandNumber) {
+	if floor <= s.Floor {
+		return
+	}
+	n := s.below(floor)
+	s.Floor = floor
+	if n > 0 {
+		s.Answers = slices.Delete(s.Answers, 0, n)
+	}
+}
+
+// Expire forgets the sessions that ended before now and calls gone for each.
+func (t *Sessions) Expire(now core.Timestamp, gone func(core.SessionID)) {
+	for len(t.expiry) > 0 && t.expiry[0].Expires() < now {
+		id := t.pop()
+		delete(t.table, id)
+		if gone != nil {
+			gone(id)
+		}
+	}
+}
+
+// The heap orders ids by their bytes: by expiry, then by their random part.
+
+func less(a, b core.SessionID) bool { return string(a[:]) < string(b[:]) }
+
+func (t *Sessions) push(id core.SessionID) {
+	h := append(t.expiry, id)
+	i := len(h) - 1
+	for i > 0 && less(h[i], h[(i-1)/2]) {
+		h[i], h[(i-1)/2] = h[(i-1)/2], h[i]
+		i = (i - 1) / 2
+	}
+	t.expiry = h
+}
+
+func (t *Sessions) pop() core.SessionID {
+	h := t.expiry
+	top := h[0]
+	last := len(h) - 1
+	h[0] = h[last]
+	h = h[:last]
+	for i := 0; ; {
+		k := 2*i + 1
+		if k >= last {
+			break
+		}
+		if k+1 < last && less(h[k+1], h[k]) {
+			k++
+		}
+		if !less(h[k], h[i]) {
+			break
+		}
+		h[i], h[k] = h[k], h[i]
+		i = k
+	}
+	t.expiry = h
+	return top
+}

@@ -1,0 +1,426 @@
+// Package journal is the truth: the block log of one shard replica, which is
+// its Raft log.
+//
+// A Log lives in a process. It does no I/O itself: it asks for file operations
+// through proc.Effects and is told of their completion through Done. It is the
+// storage of an etcd-raft RawNode (raft.Storage) and stores each entry once; an
+// entry's data is a block (see Block), or empty.
+//
+// # Invariants
+//
+//	J1  An append is reported durable only when all its bytes, all bytes before
+//	    them and the names of their files are.
+//	J2  Recovery yields every entry that was ever reported durable, or a
+//	    located error. Bytes that were never reported durable may be cut.
+//	J3  Damage is told from a torn tail: each frame says up to where its file
+//	    was durable when it was written, so an invalid frame below what any
+//	    later frame vouches for was damaged, and one above it was never durable.
+//	J4  What recovery keeps beyond the last vouched-for byte is written and
+//	    synced again before it counts: a page cache that survived a failed sync
+//	    must not pass for a disk (package disk, F5).
+//	J5  A segment's successor is begun only when the segment is sealed and
+//	    durable. Numbers of segments have no holes.
+//	J6  Space is reserved before it is needed: after Room said yes, the append
+//	    does not fail for lack of space.
+//	J7  The log never writes after a failed write or sync: it fails for good
+//	    and its node stops.
+//
+// A flipped bit in the very last durable bytes, before any later frame could
+// vouch for them, looks like a torn tail. The log closes this window when it is
+// idle, by appending a frame that vouches (Idle).
+package journal
+
+import (
+	"fmt"
+	"slices"
+
+	"go.etcd.io/raft/v3"
+	pb "go.etcd.io/raft/v3/raftpb"
+	"google.golang.org/protobuf/proto"
+
+	"actordb/core"
+	"actordb/core/proc"
+	"actordb/disk"
+)
+
+// Config of a Log. Limits are in bytes.
+type Config struct {
+	Identity     Identity
+	SegmentBytes int64 // a segment is sealed when a block does not fit any more
+	WindowBytes  int64 // applied entries kept in memory
+	Tokens       proc.Token
+}
+
+// Validate reports what is wrong with c.
+func (c *Config) Validate() error {
+	switch {
+	case c.SegmentBytes < SegmentBytesMin || c.SegmentBytes > SegmentBytesMax:
+		return fmt.Errorf("journal: segment size %d: want %d to %d bytes", c.SegmentBytes, SegmentBytesMin, int64(SegmentBytesMax))
+	case c.WindowBytes < 0:
+		return fmt.Errorf("journal: window of %d bytes", c.WindowBytes)
+	case len(c.Identity.Voters) == 0:
+		return fmt.Errorf("journal: the group has no voters")
+	}
+	return nil
+}
+
+const (
+	markCutTail     proc.Mark = "journal.tail-cut"
+	markDamage      proc.Mark = "journal.damage-located"
+	markShortWrite  proc.Mark = "journal.short-write"
+	markRotate      proc.Mark = "journal.segment-sealed"
+	markTruncate    proc.Mark = "journal.suffix-truncated"
+	markNoSpace     proc.Mark = "journal.no-space"
+	markReadRetry   proc.Mark = "journal.read-retried"
+	markRewrite     proc.Mark = "journal.tail-rewritten"
+	markDropSegment proc.Mark = "journal.unborn-segment-dropped"
+	markCompact     proc.Mark = "journal.segment-compacted"
+	markVouch       proc.Mark = "journal.idle-vouched"
+	markFailed      proc.Mark = "journal.write-failed"
+)
+
+// Marks lists the places of this package that tests want reached.
+func Marks() []proc.Mark {
+	return []proc.Mark{markCutTail, markDamage, markShortWrite, markRotate, markTruncate, markNoSpace,
+		markReadRetry, markRewrite, markDropSegment, markCompact, markVouch, markFailed}
+}
+
+// ref is where an entry stands.
+type ref struct {
+	term    core.Term
+	segment uint32 // in Log.segments, counted from Log.firstSegment
+	offset  uint32
+	length  uint32 // of the payload
+}
+
+type segment struct {
+	number    uint64
+	size      int64 // bytes of valid frames
+	lastIndex core.Index
+	header    segmentHeader
+}
+
+// A Log is the journal of one replica.
+type Log struct {
+	cfg   Config
+	state logState
+	err   error
+
+	// What is stored.
+	firstSegment uint64 // number of segments[0]
+	segments     []segment
+	floor        core.Index // entries up to here are compacted away
+	floorTerm    core.Term
+	refs         []ref // of entry floor+1 and on
+	hard         pb.HardState
+	hardWritten  pb.HardState
+
+	// Entries in memory: windowFirst and on.
+	window      []*pb.Entry
+	windowFirst core.Index
+	windowBytes int64
+	applied     core.Index
+
+	// Writing.
+	queue      []request
+	nextID     uint64
+	writes     []write // submitted, in order of offset, in the last segment
+	free       [][]byte
+	durable    int64 // bytes of the last segment known durable
+	durableID  uint64
+	lastCRC    uint32
+	reserved   int64
+	rotation   rotation
+	roomFor    int64 // Room was refused for a block of this size
+	noSpace    bool
+	vouched    bool
+	compacting compaction
+
+	recovery recovery
+}
+
+type logState uint8
+
+const (
+	logClosed logState = iota
+	logRecovering
+	logOpen
+	logFailed
+)
+
+// request is an append that waits to be written.
+type request struct {
+	id      uint64
+	entries []*pb.Entry
+	hard    *pb.HardState
+	vouch   bool
+}
+
+// write is a submitted range of the last segment.
+type write struct {
+	id       uint64 // append that is durable with it
+	from, to int64
+	done     int64 // bytes from from that are written
+	synced   bool
+	buf      []byte
+}
+
+// Tokens of the log's effects: cfg.Tokens plus one of these, writes counted up.
+const (
+	tokenRecovery proc.Token = iota
+	tokenRotate
+	tokenCompact
+	tokenWrite // and above
+)
+
+// TokenSpace is how many tokens, from Config.Tokens on, belong to the log.
+const TokenSpace proc.Token = 1 << 40
+
+// New makes a closed log.
+func New(cfg Config) *Log {
+	return &Log{cfg: cfg}
+}
+
+// Err is why the log failed, or nil: a *Damage, a *disk.PathError, or an error
+// that wraps ErrForeign.
+func (l *Log) Err() error { return l.err }
+
+// Open reports whether recovery has ended well.
+func (l *Log) Open() bool { return l.state == logOpen }
+
+// Floor is the last entry that was compacted away, 0 for none.
+func (l *Log) Floor() core.Index { return l.floor }
+
+// Last is the log's last entry, written or about to be.
+func (l *Log) Last() core.Index { return l.floor + core.Index(len(l.refs)) }
+
+// HardState is the newest known.
+func (l *Log) HardState() *pb.HardState { return &l.hard }
+
+// Segments counts the log's files, Bytes their valid bytes.
+func (l *Log) Segments() int { return len(l.segments) }
+func (l *Log) Bytes() (n int64) {
+	for i := range l.segments {
+		n += l.segments[i].size
+	}
+	return n
+}
+
+// LastAppend is the id of the newest append.
+func (l *Log) LastAppend() uint64 { return l.nextID }
+
+// Durable is the highest append id that is durable.
+func (l *Log) Durable() uint64 { return l.durableID }
+
+// Full reports that the disk had no room for the next segment when last asked.
+func (l *Log) Full() bool { return l.noSpace }
+
+// Queued counts appends that wait for a segment.
+func (l *Log) Queued() int { return len(l.queue) }
+
+func (l *Log) last() *segment { return &l.segments[len(l.segments)-1] }
+
+func (l *Log) fail(err error, out *proc.Effects) {
+	if l.state == logFailed {
+		return
+	}
+	l.state, l.err = logFailed, err
+	out.Mark(markFailed)
+	out.Halt(fmt.Errorf("shard %d journal: %w", l.cfg.Identity.Shard, err))
+}
+
+// Append adds entries and a hard state and returns the append's id, by which
+// Durable reports it. Entries replace those from their first index on.
+func (l *Log) Append(entries []*pb.Entry, hard *pb.HardState, out *proc.Effects) uint64 {
+	core.Assert(l.state == logOpen || l.state == logFailed, "append to a log that is not open")
+	l.nextID++
+	r := request{id: l.nextID, hard: hard}
+	r.entries = append(r.entries, entries...)
+	if len(entries) > 0 {
+		l.admit(entries, out)
+	}
+	if hard != nil {
+		l.hard.Term, l.hard.Vote, l.hard.Commit = hard.Term, hard.Vote, hard.Commit
+	}
+	l.queue = append(l.queue, r)
+	l.flush(out)
+	return r.id
+}
+
+// NoteCommit remembers a commit index to be stored with the next append: it
+// may be lost, since Raft finds it again.
+func (l *Log) NoteCommit(hard *pb.HardState) {
+	l.hard.Commit = hard.Commit
+}
+
+// Idle is called when nothing was appended for a while: it vouches for the tail.
+func (l *Log) Idle(out *proc.Effects) {
+	if l.state != logOpen || l.vouched || len(l.queue) > 0 || len(l.writes) > 0 || l.rotation.step != rotateNone {
+		return
+	}
+	if l.last().size+int64(frameBytes(stateBytes)) > l.reserved {
+		return
+	}
+	out.Mark(markVouch)
+	l.nextID++
+	l.queue = append(l.queue, request{id: l.nextID, vouch: true})
+	l.flush(out)
+}
+
+// admit puts entries into the window and drops what they replace.
+func (l *Log) admit(entries []*pb.Entry, out *proc.Effects) {
+	first := core.Index(entries[0].GetIndex())
+	core.Assert(first > l.floor && first <= l.Last()+1, "entry %d does not continue a log of %d to %d", first, l.floor, l.Last())
+	core.Assert(first > l.applied, "entry %d would replace an applied one (%d)", first, l.applied)
+	if first <= l.Last() {
+		out.Mark(markTruncate)
+		l.refs = l.refs[:first-l.floor-1]
+		l.dropWindowFrom(first)
+	}
+	if len(l.window) == 0 {
+		l.windowFirst = first
+	}
+	for i, e := range entries {
+		core.Assert(core.Index(e.GetIndex()) == first+core.Index(i), "entries are not consecutive")
+		l.window = append(l.window, e)
+		l.windowBytes += int64(len(e.GetData()))
+		l.refs = append(l.refs, ref{term: core.Term(e.GetTerm())}) // placed when written
+	}
+}
+
+func (l *Log) dropWindowFrom(index core.Index) {
+	if index <= l.windowFirst {
+		l.window, l.windowBytes = l.window[:0], 0
+		return
+	}
+	keep := int(index - l.windowFirst)
+	for _, e := range l.window[min(keep, len(l.window)):] {
+		l.windowBytes -= int64(len(e.GetData()))
+	}
+	l.window = l.window[:min(keep, len(l.window))]
+}
+
+// Applied tells the log that entries up to index are applied: they may leave
+// the memory window.
+func (l *Log) Applied(index core.Index) {
+	l.applied = max(l.applied, index)
+	drop := 0
+	for drop < len(l.window) && l.windowBytes > l.cfg.WindowBytes && l.windowFirst+core.Index(drop) < l.applied &&
+		l.refs[l.windowFirst+core.Index(drop)-l.floor-1].length > 0 {
+		l.windowBytes -= int64(len(l.window[drop].GetData()))
+		drop++
+	}
+	if drop > 0 {
+		l.window = slices.Delete(l.window, 0, drop)
+		l.windowFirst += core.Index(drop)
+	}
+}
+
+// Entry returns the data of an entry that is in memory.
+func (l *Log) Entry(index core.Index) (data []byte, ok bool) {
+	if index < l.windowFirst || index >= l.windowFirst+core.Index(len(l.window)) {
+		return nil, false
+	}
+	return l.window[index-l.windowFirst].GetData(), true
+}
+
+// ReadOp is the file operation that reads an entry; DecodeEntry takes its result.
+func (l *Log) ReadOp(index core.Index) disk.Op {
+	core.Assert(index > l.floor && index <= l.Last(), "entry %d is not in the log of %d to %d", index, l.floor+1, l.Last())
+	r := l.refs[index-l.floor-1]
+	s := l.segmentOf(r)
+	return disk.Op{Kind: disk.OpRead, Name: segmentName(s.number), Offset: int64(r.offset), Length: frameBytes(int(r.length))}
+}
+
+func (l *Log) segmentOf(r ref) *segment { return &l.segments[uint64(r.segment)-l.firstSegment] }
+
+// DecodeEntry checks what ReadOp read and returns the entry's data. The error
+// is a *Damage.
+func (l *Log) DecodeEntry(index core.Index, b []byte) ([]byte, error) {
+	r := l.refs[index-l.floor-1]
+	s := l.segmentOf(r)
+	salt := l.cfg.Identity.salt(s.number)
+	damage := &Damage{Segment: segmentName(s.number), From: int64(r.offset),
+		To: int64(r.offset) + int64(frameBytes(int(r.length))), After: index - 1, ValidNext: true}
+	h, ok := parseFrameHeader(b, salt, int64(r.offset))
+	switch {
+	case !ok || h.kind != frameEntry || h.length != int(r.length) || len(b) < frameBytes(h.length):
+		damage.Reason = "the frame's header is not the one written"
+		return nil, damage
+	case checksum(salt, b[frameHeaderBytes:frameHeaderBytes+h.length]) != h.payloadCRC:
+		damage.Reason = "the entry's checksum does not match"
+		return nil, damage
+	}
+	e := decodeEntry(b[frameHeaderBytes : frameHeaderBytes+h.length])
+	if core.Index(e.GetIndex()) != index {
+		damage.Reason = fmt.Sprintf("entry %d stands here", e.GetIndex())
+		return nil, damage
+	}
+	return e.GetData(), nil
+}
+
+// raft.Storage.
+
+// InitialState implements raft.Storage.
+func (l *Log) InitialState() (*pb.HardState, *pb.ConfState, error) {
+	hard := &pb.HardState{Term: l.hard.Term, Vote: l.hard.Vote, Commit: l.hard.Commit}
+	return hard, &pb.ConfState{Voters: slices.Clone(l.cfg.Identity.Voters)}, nil
+}
+
+// Entries implements raft.Storage from the memory window.
+func (l *Log) Entries(lo, hi, maxSize uint64) ([]*pb.Entry, error) {
+	if core.Index(lo) < l.windowFirst || len(l.window) == 0 {
+		return nil, raft.ErrCompacted
+	}
+	if core.Index(hi) > l.windowFirst+core.Index(len(l.window)) {
+		return nil, raft.ErrUnavailable
+	}
+	list := l.window[core.Index(lo)-l.windowFirst : core.Index(hi)-l.windowFirst]
+	size := uint64(0)
+	for i, e := range list {
+		size += uint64(len(e.GetData())) + 32
+		if i > 0 && size > maxSize {
+			list = list[:i]
+			break
+		}
+	}
+	return slices.Clone(list), nil
+}
+
+// Term implements raft.Storage.
+func (l *Log) Term(i uint64) (uint64, error) {
+	index := core.Index(i)
+	switch {
+	case index == l.floor:
+		return uint64(l.floorTerm), nil
+	case index < l.floor:
+		return 0, raft.ErrCompacted
+	case index > l.Last():
+		return 0, raft.ErrUnavailable
+	}
+	return uint64(l.refs[index-l.floor-1].term), nil
+}
+
+// LastIndex implements raft.Storage.
+func (l *Log) LastIndex() (uint64, error) { return uint64(l.Last()), nil }
+
+// FirstIndex implements raft.Storage: the first entry in memory, since Raft
+// never needs an older one but for a follower that far behind, and such a one
+// gets a snapshot.
+func (l *Log) FirstIndex() (uint64, error) {
+	if len(l.window) == 0 {
+		return uint64(l.Last()) + 1, nil
+	}
+	return uint64(l.windowFirst), nil
+}
+
+// Snapshot implements raft.Storage. A group of one voter never asks for it.
+func (l *Log) Snapshot() (*pb.Snapshot, error) {
+	return nil, raft.ErrSnapshotTemporarilyUnavailable
+}
+
+func decodeEntry(payload []byte) *pb.Entry {
+	term, index := le64(payload), le64(payload[8:])
+	kind := pb.EntryType(payload[16])
+	return &pb.Entry{Term: proto.Uint64(term), Index: proto.Uint64(index), Type: kind.Enum(), Data: payload[entryFixedBytes:]}
+}

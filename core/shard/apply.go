@@ -1,0 +1,163 @@
+package shard
+
+import (
+	"fmt"
+
+	pb "go.etcd.io/raft/v3/raftpb"
+
+	"actordb/core"
+	"actordb/core/actor"
+	"actordb/core/journal"
+	"actordb/core/seal"
+)
+
+// apply makes a committed entry take effect.
+func (s *Shard) apply(e *pb.Entry) {
+	index, term := core.Index(e.GetIndex()), core.Term(e.GetTerm())
+	core.Assert(index == s.applied+1, "entry %d applied after %d", index, s.applied)
+	data := e.GetData()
+	if len(data) == 0 { // a leader's first entry
+		s.applied = index
+		s.journal.Applied(index)
+		if s.leader && term == s.term && !s.leading {
+			s.leading = true
+			s.headChain, s.headClock = s.chain, s.clock
+		}
+		return
+	}
+	h, err := journal.ParseHeader(data)
+	if err != nil {
+		s.halt(fmt.Errorf("entry %d: %w", index, err))
+		return
+	}
+	var f *flight
+	if len(s.flights) > 0 && s.flights[0].index == index && s.flights[0].term == term {
+		f = s.flights[0]
+	}
+	if h.Shard != s.cfg.Shard || h.Extends != s.chain || h.SlotEpoch != s.slotEpoch ||
+		h.PolicyEpoch != s.policyEpoch || h.Catalog != s.catalog {
+		s.out.Mark(markVoid)
+		s.tap(index, term, &h, data, true)
+		s.applied = index
+		s.journal.Applied(index)
+		if f != nil {
+			s.dropOverlay()
+		}
+		return
+	}
+	s.tap(index, term, &h, data, false)
+	s.applied, s.clock = index, h.Timestamp
+	switch {
+	case f != nil:
+		s.chain = f.chain
+		s.flights = append(s.flights[:0:0], s.flights[1:]...)
+		s.applyFlight(f)
+	default:
+		b, err := journal.ParseBlock(data)
+		if err != nil {
+			s.halt(fmt.Errorf("entry %d: %w", index, err))
+			return
+		}
+		s.chain = seal.Chain(s.chain, b.Hash())
+		s.applyBlock(index, b)
+	}
+	s.journal.Applied(index)
+	if h.Kind == journal.Fence {
+		s.out.Mark(markFence)
+		s.slotEpoch = max(s.slotEpoch, h.Raise)
+	}
+	s.sessions.Expire(s.clock, s.forget)
+	s.checkpoint.bytes += int64(len(data))
+}
+
+func (s *Shard) tap(index core.Index, term core.Term, h *journal.Header, data []byte, void bool) {
+	if s.cfg.Tap == nil {
+		return
+	}
+	b, err := journal.ParseBlock(data)
+	if err != nil {
+		s.halt(fmt.Errorf("entry %d: %w", index, err))
+		return
+	}
+	s.cfg.Tap(Applied{Shard: s.cfg.Shard, Index: index, Term: term, Timestamp: h.Timestamp, Void: void, Block: b})
+}
+
+// applyFlight makes a block of this leader's own take effect: the overlay has
+// all of it already, so what was head becomes durable, and people are told.
+func (s *Shard) applyFlight(f *flight) {
+	for i := range f.touched {
+		t := &f.touched[i]
+		k := &s.actors[t.actor.handle]
+		s.advance(t.actor.handle, t.seq, f.index)
+		t.actor.flights--
+		if t.snapshot != nil {
+			s.storeSnapshot(k, t.seq, f.index, t.snapshot)
+		}
+	}
+	for i := range f.commands {
+		d := &f.commands[i]
+		if d.command.Kind.Changes() {
+			session := s.sessions.Get(d.command.Session)
+			core.Assert(session != nil, "session %s of a block in flight is gone", d.command.Session)
+			session.Record(actor.Recorded{Number: d.command.Number, Digest: d.digest, Code: d.answer.Code,
+				Detail: d.answer.Detail, Seq: d.answer.Seq, Count: d.answer.Count, Timestamp: d.answer.Timestamp})
+			session.Raise(d.command.AckedBelow)
+			s.dirtySession(session)
+		}
+		s.answer(d.from, &d.answer)
+	}
+	for i := range f.reads {
+		s.answer(f.reads[i].to, &f.reads[i].answer)
+	}
+}
+
+// applyBlock makes a block from the log take effect that this incarnation did
+// not decide: after a restart, or on a follower.
+func (s *Shard) applyBlock(index core.Index, b *journal.Block) {
+	for i := range b.Actors {
+		entry := &b.Actors[i]
+		if len(entry.Rows) == 0 {
+			continue
+		}
+		handle, k := s.lookup(entry.ID, true)
+		if entry.First != k.seq+1 {
+			s.halt(fmt.Errorf("entry %d: events of %s begin at %d after %d", index, entry.ID, entry.First, k.seq))
+			return
+		}
+		if a := k.hot; a != nil && a.state != nil {
+			for _, ordinal := range entry.Rows {
+				if err := s.evolve(a.kind, a.state, b, int(ordinal)); err != nil {
+					s.halt(err)
+					return
+				}
+			}
+			a.seq += core.Seq(len(entry.Rows))
+			a.last = index
+		}
+		s.advance(handle, k.seq+core.Seq(len(entry.Rows)), index)
+	}
+	for i := range b.Outcomes {
+		o := &b.Outcomes[i]
+		session := s.sessions.Admit(o.Session)
+		session.Record(actor.Recorded{Number: o.Number, Digest: o.Digest, Code: o.Code, Detail: o.Detail,
+			Seq: o.Seq, Count: o.Count, Timestamp: b.Timestamp})
+		session.Raise(o.AckedBelow)
+		s.dirtySession(session)
+	}
+}
+
+// advance moves an actor's durable end.
+func (s *Shard) advance(handle uint32, seq core.Seq, index core.Index) {
+	k := &s.actors[handle]
+	core.Assert(seq > k.seq && index > k.last, "%s goes from %d to %d", k.id, k.seq, seq)
+	k.seq, k.last = seq, index
+	if k.uncovered == 0 {
+		k.uncovered = index
+	}
+	s.dirtyActor(handle)
+}
+
+func (s *Shard) evolve(kind actor.Kind, state actor.State, b *journal.Block, ordinal int) error {
+	r := &b.Rows()[ordinal]
+	return kind.Evolve(state, b.Types[r.Type].Name, r.Version, r.Payload, r.Personal)
+}

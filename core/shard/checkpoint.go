@@ -1,0 +1,311 @@
+package shard
+
+import (
+	"encoding/binary"
+	"fmt"
+
+	"actordb/core"
+	"actordb/core/actor"
+	"actordb/core/proc"
+	"actordb/disk"
+)
+
+// Derived state in the KV. All of it can be rebuilt from the journal, unless
+// the journal was compacted: then the checkpoint at or above the floor is
+// needed, and compaction waits until it is durable.
+//
+//	m                   position and epochs that the rest reflects
+//	a id                an actor's durable end
+//	s session           a session's floor and answers
+//	n id 0x00 seq(BE)   a snapshot: u64 seq, u64 block, state
+//
+// m is written in the same batch as the a and s that it vouches for (package
+// disk, K2); snapshots stand on their own, since each says what it reflects.
+const (
+	keyMeta     = 'm'
+	keyActor    = 'a'
+	keySession  = 's'
+	keySnapshot = 'n'
+)
+
+// checkpointing is the state of the periodic write of derived state.
+type checkpointing struct {
+	bytes    int64 // of journal since the last one
+	busy     bool
+	at       core.Index // that the running one reflects
+	covered  core.Index // every event up to here is in a snapshot that it makes durable
+	durable  core.Index // that the last durable one reflects
+	actors   []uint32   // dirty
+	sessions []core.SessionID
+	gone     []core.SessionID
+	force    []uint32 // actors that need a snapshot before the log can be compacted
+}
+
+func actorKey(id core.ActorID) []byte { return append([]byte{keyActor}, id...) }
+
+func sessionKey(id core.SessionID) []byte { return append([]byte{keySession}, id[:]...) }
+
+func snapshotKey(id core.ActorID, seq core.Seq) []byte {
+	key := append([]byte{keySnapshot}, id...)
+	key = append(key, 0)
+	return binary.BigEndian.AppendUint64(key, uint64(seq))
+}
+
+func (s *Shard) dirtyActor(handle uint32) {
+	if k := &s.actors[handle]; !k.dirty {
+		k.dirty = true
+		s.checkpoint.actors = append(s.checkpoint.actors, handle)
+	}
+}
+
+func (s *Shard) dirtySession(session *actor.Session) {
+	if !session.Dirty {
+		session.Dirty = true
+		s.checkpoint.sessions = append(s.checkpoint.sessions, session.ID)
+	}
+}
+
+func (s *Shard) forget(id core.SessionID) {
+	s.out.Mark(markExpired)
+	s.checkpoint.gone = append(s.checkpoint.gone, id)
+}
+
+// storeSnapshot puts a snapshot of durable events into the KV and prunes those
+// beyond the type's retention.
+func (s *Shard) storeSnapshot(k *known, seq core.Seq, index core.Index, state []byte) {
+	s.out.Mark(markSnapshot)
+	value := binary.BigEndian.AppendUint64(nil, uint64(seq))
+	value = binary.BigEndian.AppendUint64(value, uint64(index))
+	batch := &disk.Batch{}
+	batch.Put(snapshotKey(k.id, seq), append(value, state...))
+	k.snaps = append(k.snaps, seq)
+	if keep := s.kinds[k.id.Type()].Policy().Keep(); len(k.snaps) > keep {
+		for _, old := range k.snaps[:len(k.snaps)-keep] {
+			s.out.Mark(markPrune)
+			batch.Delete(snapshotKey(k.id, old))
+		}
+		k.snaps = append([]core.Seq(nil), k.snaps[len(k.snaps)-keep:]...)
+	}
+	if k.seq == seq {
+		k.uncovered = 0
+	}
+	s.dirtyActor(s.directory[k.id])
+	s.out.KV(tokenApply, disk.KVOp{Kind: disk.KVApply, Batch: batch})
+}
+
+// advanceCheckpoint starts a checkpoint when enough has been written, and
+// works off the snapshots that compaction needs.
+func (s *Shard) advanceCheckpoint() {
+	if s.out.Fault != nil {
+		return
+	}
+	s.forceSnapshots()
+	c := &s.checkpoint
+	if c.busy || c.bytes < s.cfg.CheckpointBytes {
+		return
+	}
+	batch := &disk.Batch{}
+	for _, handle := range c.actors {
+		k := &s.actors[handle]
+		k.dirty = false
+		if k.seq > 0 {
+			batch.Put(actorKey(k.id), encodeKnown(k))
+		}
+	}
+	for _, id := range c.sessions {
+		if session := s.sessions.Get(id); session != nil {
+			session.Dirty = false
+			batch.Put(sessionKey(id), encodeSession(session))
+		}
+	}
+	for _, id := range c.gone {
+		batch.Delete(sessionKey(id))
+	}
+	batch.Put([]byte{keyMeta}, s.encodeMeta())
+	c.actors, c.sessions, c.gone = c.actors[:0], c.sessions[:0], c.gone[:0]
+	c.busy, c.bytes, c.at = true, 0, s.applied
+	c.covered = s.coveredTo()
+	s.out.KV(tokenApply, disk.KVOp{Kind: disk.KVApply, Batch: batch})
+	s.out.KV(tokenCheckpoint, disk.KVOp{Kind: disk.KVFlush})
+}
+
+// coveredTo is the highest entry up to which every event is in a snapshot.
+func (s *Shard) coveredTo() core.Index {
+	if s.cfg.CompactKeep == 0 {
+		return 0
+	}
+	covered := s.applied
+	for i := range s.actors {
+		if u := s.actors[i].uncovered; u != 0 {
+			covered = min(covered, u-1)
+		}
+	}
+	return covered
+}
+
+// kvDone takes the completion of a KV operation.
+func (s *Shard) kvDone(token proc.Token, res *disk.KVResult) {
+	if token >= tokenWalk {
+		if w := s.findWalk(token); w != nil {
+			s.snapshotRead(w, res)
+		}
+		return
+	}
+	if token == tokenLoad {
+		s.loaded(res)
+		return
+	}
+	if res.Err != nil {
+		s.halt(fmt.Errorf("derived store, %s: %w", res.Kind, res.Err))
+		return
+	}
+	if token == tokenCheckpoint {
+		c := &s.checkpoint
+		s.out.Mark(markCheckpoint)
+		c.busy, c.durable = false, c.at
+		s.compact()
+	}
+}
+
+// compact removes journal that the durable checkpoint makes superfluous, and
+// when it cannot, asks for the snapshots that stand in the way.
+func (s *Shard) compact() {
+	c := &s.checkpoint
+	excess := s.journal.Bytes() - s.cfg.CompactKeep
+	if s.cfg.CompactKeep == 0 || excess <= 0 || len(c.force) > 0 {
+		return
+	}
+	limit := s.journal.CompactionTarget(excess)
+	if to := s.journal.CompactableTo(min(limit, c.durable, c.covered)); to > s.journal.Floor() {
+		s.journal.Compact(to, s.out)
+	}
+	if c.covered >= limit {
+		return
+	}
+	for i := range s.actors {
+		if u := s.actors[i].uncovered; u != 0 && u <= limit {
+			c.force = append(c.force, uint32(i))
+		}
+	}
+}
+
+// forceSnapshots takes a few of the snapshots that compaction waits for.
+func (s *Shard) forceSnapshots() {
+	c := &s.checkpoint
+	if !s.leading {
+		return
+	}
+	for n := 0; len(c.force) > 0 && n < s.cfg.Hydrations; n++ {
+		handle := c.force[len(c.force)-1]
+		k := &s.actors[handle]
+		a := k.hot
+		switch {
+		case k.uncovered == 0 || k.seq == 0 || a != nil && a.flights > 0:
+			// Covered meanwhile, or busy: the next round finds it again.
+		case a != nil && a.state != nil:
+			state := a.kind.AppendState(nil, a.state)
+			if len(state) <= actor.StateBytesMax {
+				s.out.Mark(markForceSnapshot)
+				a.snap = a.seq
+				s.storeSnapshot(k, a.seq, k.last, state)
+			}
+		default:
+			if len(s.walks) >= s.cfg.Hydrations {
+				return
+			}
+			if a == nil {
+				a = &hot{handle: handle, kind: s.kinds[k.id.Type()]}
+				k.hot = a
+				s.hotCount++
+				s.use(a)
+			}
+			s.hydrate(a)
+			if a.state == nil {
+				return // it goes on when the actor is back
+			}
+			continue
+		}
+		c.force = c.force[:len(c.force)-1]
+	}
+	if len(c.force) == 0 {
+		c.force = nil
+	}
+}
+
+func encodeKnown(k *known) []byte {
+	b := binary.AppendUvarint(nil, uint64(k.seq))
+	b = binary.AppendUvarint(b, uint64(k.last))
+	b = binary.AppendUvarint(b, uint64(k.uncovered))
+	b = binary.AppendUvarint(b, uint64(len(k.snaps)))
+	for _, seq := range k.snaps {
+		b = binary.AppendUvarint(b, uint64(seq))
+	}
+	return b
+}
+
+func decodeKnown(id core.ActorID, b []byte) (known, error) {
+	r := fields{b: b}
+	k := known{id: id, seq: core.Seq(r.uvarint()), last: core.Index(r.uvarint()), uncovered: core.Index(r.uvarint())}
+	n := r.uvarint()
+	for range min(n, uint64(len(b))) {
+		k.snaps = append(k.snaps, core.Seq(r.uvarint()))
+	}
+	return k, r.end()
+}
+
+func encodeSession(session *actor.Session) []byte {
+	b := binary.AppendUvarint(nil, uint64(session.Floor))
+	for i := range session.Answers {
+		r := &session.Answers[i]
+		if r.Pending {
+			continue // not durable: it is none of the checkpoint's business
+		}
+		b = binary.AppendUvarint(b, uint64(r.Number))
+		b = binary.LittleEndian.AppendUint64(b, r.Digest)
+		b = binary.AppendUvarint(b, uint64(r.Code))
+		b = binary.AppendUvarint(b, uint64(len(r.Detail)))
+		b = append(b, r.Detail...)
+		b = binary.AppendUvarint(b, uint64(r.Seq))
+		b = binary.AppendUvarint(b, uint64(r.Count))
+		b = binary.AppendUvarint(b, uint64(r.Timestamp))
+	}
+	return b
+}
+
+func decodeSession(session *actor.Session, b []byte) error {
+	r := fields{b: b}
+	session.Floor = core.CommandNumber(r.uvarint())
+	for r.err == nil && r.at < len(b) {
+		a := actor.Recorded{Number: core.CommandNumber(r.uvarint())}
+		if d := r.bytes(8); d != nil {
+			a.Digest = binary.LittleEndian.Uint64(d)
+		}
+		a.Code = core.Code(r.uvarint())
+		a.Detail = string(r.bytes(int(min(r.uvarint(), core.DetailBytesMax+1))))
+		a.Seq = core.Seq(r.uvarint())
+		a.Count = uint32(r.uvarint())
+		a.Timestamp = core.Timestamp(r.uvarint())
+		session.Record(a)
+	}
+	return r.end()
+}
+
+func (s *Shard) encodeMeta() []byte {
+	b := binary.AppendUvarint(nil, uint64(s.applied))
+	b = append(b, s.chain[:]...)
+	b = binary.AppendUvarint(b, uint64(s.clock))
+	b = binary.AppendUvarint(b, uint64(s.slotEpoch))
+	b = binary.AppendUvarint(b, uint64(s.policyEpoch))
+	return binary.AppendUvarint(b, uint64(s.catalog))
+}
+
+func (s *Shard) decodeMeta(b []byte) error {
+	r := fields{b: b}
+	s.applied = core.Index(r.uvarint())
+	copy(s.chain[:], r.bytes(len(s.chain)))
+	s.clock = core.Timestamp(r.uvarint())
+	s.slotEpoch = core.Epoch(r.uvarint())
+	s.policyEpoch = core.Epoch(r.uvarint())
+	s.catalog = core.Epoch(r.uvarint())
+	return r.end()
+}

@@ -1,0 +1,403 @@
+package shard
+
+import (
+	"encoding/binary"
+	"errors"
+
+	"actordb/core"
+	"actordb/core/actor"
+	"actordb/core/journal"
+	"actordb/core/proc"
+	"actordb/core/seal"
+)
+
+// A flight is a block between its proposal and its commit.
+type flight struct {
+	index    core.Index
+	term     core.Term
+	data     []byte
+	header   journal.Header
+	chain    seal.Hash // after the block
+	commands []decided
+	touched  []touched
+	reads    []read // of states that the block made
+}
+
+// decided is a command in a block with the answer that it will get.
+type decided struct {
+	pending
+	answer core.Answer
+}
+
+// touched is an actor with events in a block, as it is after it.
+type touched struct {
+	actor    *hot
+	seq      core.Seq
+	snapshot []byte // of the state after the block, when one is due
+}
+
+// read is a Read or History that waits to be confirmed.
+type read struct {
+	to     proc.Addr
+	answer core.Answer
+}
+
+// pump decides what is in the mailbox, a block at a time, as long as the
+// pipeline has room. It reports whether it proposed anything.
+func (s *Shard) pump() bool {
+	progress := false
+	for s.leading && s.mailbox.len() > 0 && len(s.flights) < s.cfg.Pipeline {
+		if !s.journal.Room(s.cfg.BlockBytes, s.out) {
+			s.watchSpace()
+			if s.journal.Full() {
+				s.refuseForSpace()
+			}
+			return progress
+		}
+		if !s.buildBlock() {
+			return progress
+		}
+		progress = true
+		s.drainRaft() // the proposal gets its index now
+	}
+	return progress
+}
+
+// refuseForSpace empties the mailbox of what needs space; reads go on.
+func (s *Shard) refuseForSpace() {
+	var keep []pending
+	for {
+		p, ok := s.mailbox.pop()
+		if !ok {
+			break
+		}
+		if p.command.Kind == core.Read || p.command.Kind == core.History {
+			keep = append(keep, p)
+			continue
+		}
+		s.out.Mark(markDiskFull)
+		s.refuse(p.from, &p.command, core.CodeDiskFull, "")
+	}
+	for i := range keep {
+		s.decideRead(&keep[i])
+	}
+}
+
+// buildBlock decides commands until the block or the mailbox is at its end, and
+// proposes the block unless it is empty.
+func (s *Shard) buildBlock() bool {
+	f := &flight{term: s.term, header: journal.Header{
+		Kind: journal.Commands, Shard: s.cfg.Shard, Extends: s.headChain, Term: s.term,
+		SlotEpoch: s.slotEpoch, PolicyEpoch: s.policyEpoch, Catalog: s.catalog,
+		Timestamp: max(core.Timestamp(s.now.Wall), s.headClock+1),
+	}}
+	s.building = f
+	s.builder.Start(f.header)
+	for s.builder.Commands() < s.cfg.BlockCommands && s.builder.Bytes() < s.cfg.BlockBytes &&
+		s.builder.Events()+core.CommandEventsMax <= journal.BlockEventsMax {
+		p, ok := s.mailbox.pop()
+		if !ok {
+			break
+		}
+		switch p.command.Kind {
+		case core.Decide, core.Append:
+			s.decide(&p)
+		case core.Fence:
+			if s.builder.Commands() > 0 {
+				s.mailbox.pushFirst([]pending{p}) // it gets a block of its own
+				return s.propose(f)
+			}
+			s.building = nil
+			return s.proposeFence(&p)
+		default:
+			s.decideRead(&p)
+		}
+	}
+	if s.builder.Commands() == 0 {
+		s.building = nil
+		return false
+	}
+	return s.propose(f)
+}
+
+// lookup finds an actor or makes it known.
+func (s *Shard) lookup(id core.ActorID, create bool) (uint32, *known) {
+	if h, ok := s.directory[id]; ok {
+		return h, &s.actors[h]
+	}
+	if !create {
+		return 0, nil
+	}
+	id = core.ActorID([]byte(id)) // the command's aliases its frame
+	var h uint32
+	if n := len(s.free); n > 0 {
+		h = s.free[n-1]
+		s.free = s.free[:n-1]
+		s.actors[h] = known{id: id}
+	} else {
+		h = uint32(len(s.actors))
+		s.actors = append(s.actors, known{id: id})
+	}
+	s.directory[id] = h
+	return h, &s.actors[h]
+}
+
+// warm returns the actor in memory, or nil when the command was parked until
+// it is.
+func (s *Shard) warm(p *pending) *hot {
+	handle, k := s.lookup(p.command.Actor, true)
+	a := k.hot
+	if a == nil {
+		a = &hot{handle: handle, kind: s.kinds[k.id.Type()]}
+		k.hot = a
+		s.hotCount++
+		s.use(a)
+		if k.seq == 0 {
+			a.state = a.kind.New(k.id)
+		}
+	} else {
+		s.use(a)
+	}
+	if a.state != nil {
+		return a
+	}
+	a.waiting = append(a.waiting, *p)
+	s.parked++
+	s.hydrate(a)
+	return nil
+}
+
+// decide runs one command against the head state and puts its outcome into the block.
+func (s *Shard) decide(p *pending) {
+	c := &p.command
+	verdict, recorded, code := s.sessions.Look(c, p.digest, s.builder.Timestamp())
+	switch {
+	case verdict == actor.Decline:
+		s.refuse(p.from, c, code, "")
+		return
+	case verdict == actor.Repeated && recorded.Pending:
+		// The first one's answer is on its way; should it get lost, the next
+		// repetition finds it recorded.
+		s.out.Mark(markInFlight)
+		return
+	case verdict == actor.Repeated:
+		s.out.Mark(markDuplicate)
+		a := recordedAnswer(c, recorded)
+		s.answer(p.from, &a)
+		return
+	}
+	a := s.warm(p)
+	if a == nil {
+		return
+	}
+	outcome := journal.Outcome{Session: c.Session, Number: c.Number, AckedBelow: c.AckedBelow,
+		Digest: p.digest, Principal: c.Principal, Seq: a.seq}
+	s.decision.Reset()
+	if c.Expected != core.AnySeq && c.Expected != a.seq {
+		outcome.Code = core.CodeWrongSeq
+	} else {
+		refusal, err := a.kind.Decide(a.state, c, &s.decision)
+		switch {
+		case errors.Is(err, actor.ErrNoSuchCommand):
+			s.refuse(p.from, c, core.CodeUnknownType, "no such command: "+c.Type)
+			return
+		case err != nil:
+			outcome.Code, outcome.Detail = core.CodeBadPayload, clip(err.Error())
+		case refusal != nil:
+			outcome.Code, outcome.Detail = refusal.Code, clip(refusal.Detail)
+		}
+	}
+	s.record(p, a, &outcome)
+}
+
+func clip(detail string) string { return detail[:min(len(detail), core.DetailBytesMax)] }
+
+// record adds a decided command to the block and to the overlay.
+func (s *Shard) record(p *pending, a *hot, o *journal.Outcome) {
+	b, f := s.builder, s.building
+	generation := b.Generation()
+	if a.generation != generation {
+		a.generation, a.touched = generation, false
+		a.entry = b.Actor(s.actors[a.handle].id, a.last, a.seq+1)
+	}
+	o.Actor = a.entry
+	if o.Code == core.CodeNone {
+		for i := range s.decision.Events {
+			e := &s.decision.Events[i]
+			if e.EventTime == 0 {
+				e.EventTime = b.Timestamp()
+			}
+			a.seq++
+			b.Event(a.entry, a.seq, e)
+		}
+		o.Seq, o.Count = a.seq, uint32(len(s.decision.Events))
+		if o.Count > 0 && !a.touched {
+			a.touched = true
+			a.flights++
+			f.touched = append(f.touched, touched{actor: a})
+		}
+	} else {
+		s.out.Mark(markRefused)
+	}
+	session := s.sessions.Admit(p.command.Session)
+	if session.Generation != generation {
+		session.Generation, session.Entry = generation, b.Session(session.ID)
+	}
+	b.Outcome(session.Entry, a.entry, o)
+	r := actor.Recorded{Number: o.Number, Digest: o.Digest, Code: o.Code, Detail: o.Detail, Seq: o.Seq,
+		Count: o.Count, Timestamp: b.Timestamp(), Pending: true}
+	session.Record(r)
+	f.commands = append(f.commands, decided{pending: *p, answer: recordedAnswer(&p.command, &r)})
+}
+
+func recordedAnswer(c *core.Command, r *actor.Recorded) core.Answer {
+	a := core.Answer{Session: c.Session, Number: c.Number, Kind: c.Kind, Status: core.Accepted,
+		Code: r.Code, Detail: r.Detail, Seq: r.Seq, Count: r.Count, Timestamp: r.Timestamp}
+	if r.Code != core.CodeNone {
+		a.Status = core.Refused
+	}
+	return a
+}
+
+// propose closes the block and hands it to Raft.
+func (s *Shard) propose(f *flight) bool {
+	next := s.journal.Last() + 1
+	for i := range f.touched {
+		t := &f.touched[i]
+		a := t.actor
+		t.seq, a.last = a.seq, next
+		policy := a.kind.Policy()
+		if due := a.seq-a.snap >= policy.Every(); due || policy.Light {
+			state := a.kind.AppendState(s.scratch[:0], a.state)
+			if len(state) > actor.StateBytesMax {
+				state = nil // it is folded from events instead
+			}
+			if state != nil && policy.Light {
+				s.builder.State(a.entry, a.seq, state)
+			}
+			if state != nil && due {
+				t.snapshot = append([]byte(nil), state...)
+				a.snap = a.seq
+			}
+			s.keepScratch(state)
+		}
+	}
+	data, hash := s.builder.Finish()
+	return s.launch(f, data, hash, next)
+}
+
+func (s *Shard) keepScratch(b []byte) {
+	if cap(b) <= reuseAnswer && cap(b) > cap(s.scratch) {
+		s.scratch = b[:0]
+	}
+}
+
+func (s *Shard) proposeFence(p *pending) bool {
+	h := journal.Header{
+		Kind: journal.Fence, Shard: s.cfg.Shard, Extends: s.headChain, Term: s.term,
+		SlotEpoch: s.slotEpoch, PolicyEpoch: s.policyEpoch, Catalog: s.catalog,
+		Raise:     core.Epoch(binary.LittleEndian.Uint64(p.command.Payload)),
+		Timestamp: max(core.Timestamp(s.now.Wall), s.headClock+1),
+	}
+	c := &p.command
+	f := &flight{term: s.term, header: h, commands: []decided{{pending: *p, answer: core.Answer{
+		Session: c.Session, Number: c.Number, Kind: c.Kind, Status: core.Accepted, Timestamp: h.Timestamp}}}}
+	data, hash := journal.EncodeFence(h)
+	return s.launch(f, data, hash, s.journal.Last()+1)
+}
+
+// launch proposes a block. The leader alone proposes, so its index is known.
+func (s *Shard) launch(f *flight, data []byte, hash seal.Hash, index core.Index) bool {
+	f.index, f.data = index, data
+	f.chain = seal.Chain(s.headChain, hash)
+	s.headChain, s.headClock = f.chain, f.header.Timestamp
+	s.flights = append(s.flights, f)
+	s.building = nil
+	if err := s.node.Propose(data); err != nil {
+		s.dropOverlay() // the term was lost
+		return false
+	}
+	s.lastAppend = s.now.Mono
+	s.armIdle(s.now.Mono + idleAfter)
+	return true
+}
+
+// dropOverlay takes back every block in flight: actors that they touched leave
+// memory, and their commands are decided again, in order, or answered if this
+// replica leads no more.
+func (s *Shard) dropOverlay() {
+	flights := s.flights
+	s.flights, s.building = nil, nil
+	s.headChain, s.headClock = s.chain, s.clock
+	var again []pending
+	for _, f := range flights {
+		for i := range f.touched {
+			a := f.touched[i].actor
+			if k := &s.actors[a.handle]; k.hot == a {
+				s.cool(a)
+			}
+		}
+		for i := range f.commands {
+			d := &f.commands[i]
+			if session := s.sessions.Get(d.command.Session); session != nil {
+				session.Forget(d.command.Number)
+			}
+			again = append(again, d.pending)
+		}
+		for i := range f.reads {
+			r := &f.reads[i]
+			s.answer(r.to, &core.Answer{Session: r.answer.Session, Number: r.answer.Number, Kind: r.answer.Kind,
+				Status: core.Unknown, Code: core.CodeNotLeader})
+		}
+	}
+	if len(again) > 0 {
+		s.out.Mark(markRedecide)
+	}
+	if s.leader {
+		s.mailbox.pushFirst(again)
+		return
+	}
+	for i := range again {
+		// The block may still be committed by another leader.
+		c := &again[i].command
+		s.answer(again[i].from, &core.Answer{Session: c.Session, Number: c.Number, Kind: c.Kind,
+			Status: core.Unknown, Code: core.CodeNotLeader})
+	}
+}
+
+// decideRead answers from the head state, once the blocks that made it are
+// committed and the replica is known to lead still.
+func (s *Shard) decideRead(p *pending) {
+	c := &p.command
+	answer := core.Answer{Session: c.Session, Number: c.Number, Kind: c.Kind, Status: core.Accepted}
+	_, k := s.lookup(c.Actor, false)
+	switch {
+	case c.Kind == core.History:
+		s.history(p, k)
+		return
+	case k == nil:
+		kind := s.kinds[c.Actor.Type()]
+		answer.State = kind.AppendState(nil, kind.New(c.Actor))
+		answer.Timestamp = s.clock
+		s.reads = append(s.reads, read{to: p.from, answer: answer})
+		return
+	}
+	a := s.warm(p)
+	if a == nil {
+		return
+	}
+	answer.Seq = a.seq
+	answer.State = a.kind.AppendState(nil, a.state)
+	answer.Timestamp = s.headClock
+	r := read{to: p.from, answer: answer}
+	switch {
+	case a.touched && a.generation == s.builder.Generation() && s.building != nil:
+		r.answer.Timestamp = s.builder.Timestamp()
+		s.building.reads = append(s.building.reads, r)
+	case a.flights > 0:
+		f := s.flights[len(s.flights)-1]
+		f.reads = append(f.reads, r)
+	default:
+		s.reads = append(s.reads, r)
+	}
+}

@@ -1,0 +1,415 @@
+package shard
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"actordb/core"
+	"actordb/core/actor"
+	"actordb/core/journal"
+	"actordb/core/proc"
+	"actordb/disk"
+	"actordb/net/wire"
+)
+
+// A walk visits the blocks that hold one actor's events: back along the chain
+// of Prev, which each block's footer holds, until it has met what it starts
+// from, and then forward again, folding. Only positions are kept on the way
+// back, eight bytes a block.
+type walk struct {
+	token   proc.Token
+	handle  uint32
+	target  core.Seq // the actor's durable end when the walk began
+	base    core.Seq // events up to here are in the state already
+	state   actor.State
+	step    walkStep
+	at      core.Index
+	back    []core.Index
+	request *pending // History: who asked
+	from    core.Seq
+	events  []byte
+	sent    core.Seq // History: last event taken
+	tries   int
+}
+
+type walkStep uint8
+
+const (
+	walkSnapshot walkStep = iota // asking the KV for the snapshot
+	walkLight                    // reading the newest block for its light state
+	walkBack                     // following the chain
+	walkForward                  // folding
+)
+
+const (
+	historyBytesMax = 256 << 10 // of one History answer; at least one event
+	kvAttempts      = 4         // a KV read that fails this often in a row is a fault
+)
+
+// hydrate starts to bring an actor back to memory, unless that is under way or
+// too many are: then it starts when one of them has ended.
+func (s *Shard) hydrate(a *hot) {
+	if len(s.walks) >= s.cfg.Hydrations {
+		return
+	}
+	for _, w := range s.walks {
+		if w.request == nil && w.handle == a.handle {
+			return
+		}
+	}
+	k := &s.actors[a.handle]
+	w := &walk{handle: a.handle, target: k.seq}
+	s.begin(w)
+	switch {
+	case a.kind.Policy().Light:
+		w.step, w.at = walkLight, k.last
+		s.visit(w)
+	case k.snap() > 0:
+		s.askSnapshot(w, k)
+	default:
+		s.walkFrom(w, k, 0, a.kind.New(k.id))
+	}
+}
+
+func (s *Shard) begin(w *walk) {
+	s.walkNext++
+	w.token = s.walkNext
+	s.walks = append(s.walks, w)
+}
+
+func (s *Shard) askSnapshot(w *walk, k *known) {
+	w.step = walkSnapshot
+	s.out.KV(w.token, disk.KVOp{Kind: disk.KVGet, Lo: snapshotKey(k.id, k.snap())})
+}
+
+// walkFrom goes on once it is known which state the walk starts from.
+func (s *Shard) walkFrom(w *walk, k *known, base core.Seq, state actor.State) {
+	w.base, w.state, w.step, w.at = base, state, walkBack, k.last
+	if base >= w.target {
+		s.finishWalk(w)
+		return
+	}
+	s.visit(w)
+}
+
+// history starts to read an actor's events.
+func (s *Shard) history(p *pending, k *known) {
+	c := &p.command
+	from := max(c.Expected, 1)
+	answer := core.Answer{Session: c.Session, Number: c.Number, Kind: c.Kind, Status: core.Accepted, Timestamp: s.clock}
+	if k == nil || c.Expected == core.AnySeq || from > k.seq {
+		if k != nil {
+			answer.Seq = k.seq
+		}
+		s.reads = append(s.reads, read{to: p.from, answer: answer})
+		return
+	}
+	if len(s.walks) > s.cfg.Hydrations {
+		s.out.Mark(markOverload)
+		s.refuse(p.from, c, core.CodeOverloaded, "")
+		return
+	}
+	w := &walk{handle: s.directory[k.id], target: k.seq, base: from - 1, from: from, request: p, step: walkBack, at: k.last, sent: from - 1}
+	s.out.Mark(markHistory)
+	s.begin(w)
+	s.visit(w)
+}
+
+// visit gets the block at w.at, now if it is in memory.
+func (s *Shard) visit(w *walk) {
+	for s.out.Fault == nil {
+		if w.at <= s.journal.Floor() {
+			s.walkedOff(w)
+			return
+		}
+		data, ok := s.journal.Entry(w.at)
+		if !ok {
+			s.out.File(w.token, s.journal.ReadOp(w.at))
+			return
+		}
+		if !s.visited(w, data) {
+			return
+		}
+	}
+}
+
+// walkRead takes a block that had to be read.
+func (s *Shard) walkRead(token proc.Token, res *disk.Result) {
+	if s.phase == phaseReplay {
+		s.entryRead(res)
+		return
+	}
+	w := s.findWalk(token)
+	if w == nil {
+		return
+	}
+	if res.Err != nil {
+		if w.tries++; w.tries < kvAttempts {
+			s.out.File(w.token, s.journal.ReadOp(w.at))
+			return
+		}
+		s.halt(res.Err)
+		return
+	}
+	w.tries = 0
+	if w.at <= s.journal.Floor() { // compacted meanwhile: only a history can be caught
+		s.walkedOff(w)
+		return
+	}
+	data, err := s.journal.DecodeEntry(w.at, res.Data)
+	if err != nil {
+		s.halt(err)
+		return
+	}
+	if s.visited(w, data) {
+		s.visit(w)
+	}
+}
+
+func (s *Shard) findWalk(token proc.Token) *walk {
+	for _, w := range s.walks {
+		if w.token == token {
+			return w
+		}
+	}
+	return nil
+}
+
+// visited takes the block at w.at and moves on. It returns false when the walk
+// has ended or waits.
+func (s *Shard) visited(w *walk, data []byte) bool {
+	k := &s.actors[w.handle]
+	b, err := journal.ParseBlock(data)
+	if err != nil {
+		s.halt(fmt.Errorf("entry %d: %w", w.at, err))
+		return false
+	}
+	entry, ok := b.FindActor(k.id)
+	if !ok || len(entry.Rows) == 0 {
+		s.halt(fmt.Errorf("entry %d holds no events of %s, which the next one's index says", w.at, k.id))
+		return false
+	}
+	switch w.step {
+	case walkLight:
+		return s.visitLight(w, k, b)
+	case walkBack:
+		w.back = append(w.back, w.at)
+		if entry.First > w.base+1 {
+			w.at = entry.Prev
+			return true
+		}
+		w.step = walkForward
+		fallthrough
+	default:
+		return s.visitForward(w, b, entry)
+	}
+}
+
+func (s *Shard) visitLight(w *walk, k *known, b *journal.Block) bool {
+	kind := s.kinds[k.id.Type()]
+	if light, ok := b.LightStateOf(k.id); ok && light.Seq == w.target {
+		state, err := kind.DecodeState(light.State)
+		if err == nil {
+			s.out.Mark(markFromLight)
+			w.state, w.base = state, light.Seq
+			s.finishWalk(w)
+			return false
+		}
+		if !errors.Is(err, actor.ErrStaleState) {
+			s.halt(fmt.Errorf("entry %d: %w", w.at, err))
+			return false
+		}
+	}
+	if k.snap() > 0 {
+		s.askSnapshot(w, k)
+		return false
+	}
+	w.step, w.base, w.state, w.at = walkBack, 0, kind.New(k.id), k.last
+	return true
+}
+
+// visitForward folds the block's events and goes on to the next newer one.
+func (s *Shard) visitForward(w *walk, b *journal.Block, entry *journal.ActorEntry) bool {
+	kind := s.kinds[entry.ID.Type()]
+	for i, ordinal := range entry.Rows {
+		seq := entry.First + core.Seq(i)
+		if seq <= w.base || seq > w.target {
+			continue
+		}
+		if w.request != nil {
+			if !s.collect(w, b, int(ordinal)) {
+				s.finishWalk(w)
+				return false
+			}
+		} else if err := s.evolve(kind, w.state, b, int(ordinal)); err != nil {
+			s.halt(err)
+			return false
+		}
+		w.base = seq
+	}
+	w.back = w.back[:len(w.back)-1]
+	if len(w.back) == 0 {
+		s.finishWalk(w)
+		return false
+	}
+	w.at = w.back[len(w.back)-1]
+	return true
+}
+
+// collect takes an event into a History answer, unless it is full.
+func (s *Shard) collect(w *walk, b *journal.Block, ordinal int) bool {
+	e := b.Event(ordinal)
+	n := len(w.events)
+	w.events = wire.AppendEvent(w.events, &e)
+	if n > 0 && len(w.events) > historyBytesMax {
+		w.events = w.events[:n]
+		return false
+	}
+	w.sent = e.Seq
+	return true
+}
+
+// walkedOff handles a chain that leads below the compacted part of the log.
+func (s *Shard) walkedOff(w *walk) {
+	k := &s.actors[w.handle]
+	if w.request == nil {
+		s.halt(fmt.Errorf("the snapshot of %s that covers compacted events is gone: restore the derived store from a backup", k.id))
+		return
+	}
+	c := &w.request.command
+	s.endWalk(w)
+	s.refuse(w.request.from, c, core.CodeCompacted, "")
+}
+
+func (s *Shard) endWalk(w *walk) {
+	for i := range s.walks {
+		if s.walks[i] == w {
+			s.walks = append(s.walks[:i], s.walks[i+1:]...)
+			return
+		}
+	}
+}
+
+func (s *Shard) finishWalk(w *walk) {
+	s.endWalk(w)
+	k := &s.actors[w.handle]
+	if w.request != nil {
+		c := &w.request.command
+		s.reads = append(s.reads, read{to: w.request.from, answer: core.Answer{Session: c.Session, Number: c.Number,
+			Kind: c.Kind, Status: core.Accepted, Seq: k.seq, Timestamp: s.clock, State: w.events}})
+	} else if a := k.hot; a != nil && a.state == nil {
+		if w.target != k.seq {
+			s.hydrate(a) // a follower applied more meanwhile
+			return
+		}
+		core.Assert(w.base == k.seq, "%s hydrated to %d of %d", k.id, w.base, k.seq)
+		s.out.Mark(markHydrate)
+		a.state, a.seq, a.last, a.snap = w.state, k.seq, k.last, k.snap()
+		s.parked -= len(a.waiting)
+		s.mailbox.pushFirst(a.waiting)
+		a.waiting = nil
+	}
+	s.nextHydration()
+}
+
+// nextHydration starts one that had to wait for a place.
+func (s *Shard) nextHydration() {
+	if s.parked == 0 && len(s.checkpoint.force) == 0 {
+		return
+	}
+	for a := s.oldest; a != nil && len(s.walks) < s.cfg.Hydrations; {
+		next := a.newer
+		if a.state == nil {
+			s.hydrate(a)
+		}
+		a = next
+	}
+}
+
+// snapshotRead takes the KV's answer about a snapshot.
+func (s *Shard) snapshotRead(w *walk, res *disk.KVResult) {
+	k := &s.actors[w.handle]
+	kind := s.kinds[k.id.Type()]
+	if res.Err != nil {
+		if w.tries++; w.tries < kvAttempts {
+			s.askSnapshot(w, k)
+			return
+		}
+		s.halt(fmt.Errorf("snapshot of %s: %w", k.id, res.Err))
+		return
+	}
+	w.tries = 0
+	if res.Found && len(res.Value) >= 16 {
+		seq := core.Seq(binary.BigEndian.Uint64(res.Value))
+		state, err := kind.DecodeState(res.Value[16:])
+		switch {
+		case err == nil && seq == k.snap() && seq <= w.target:
+			s.out.Mark(markFromSnapshot)
+			s.walkFrom(w, k, seq, state)
+			return
+		case err != nil && !errors.Is(err, actor.ErrStaleState):
+			s.halt(fmt.Errorf("snapshot of %s: %w", k.id, err))
+			return
+		}
+	}
+	// Snapshots are derived: without it, all events are folded.
+	s.walkFrom(w, k, 0, kind.New(k.id))
+}
+
+// Actors in memory, by use.
+
+func (s *Shard) use(a *hot) {
+	if s.newest == a {
+		return
+	}
+	s.unlink(a)
+	a.older = s.newest
+	if s.newest != nil {
+		s.newest.newer = a
+	}
+	s.newest = a
+	if s.oldest == nil {
+		s.oldest = a
+	}
+}
+
+func (s *Shard) unlink(a *hot) {
+	if a.newer != nil {
+		a.newer.older = a.older
+	} else if s.newest == a {
+		s.newest = a.older
+	}
+	if a.older != nil {
+		a.older.newer = a.newer
+	} else if s.oldest == a {
+		s.oldest = a.newer
+	}
+	a.newer, a.older = nil, nil
+}
+
+// cool drops an actor from memory; one that never had an event is forgotten.
+func (s *Shard) cool(a *hot) {
+	s.unlink(a)
+	s.hotCount--
+	k := &s.actors[a.handle]
+	k.hot = nil
+	if k.seq == 0 {
+		delete(s.directory, k.id)
+		s.actors[a.handle] = known{}
+		s.free = append(s.free, a.handle)
+	}
+}
+
+// passivate drops the least recently used actors when there are too many.
+// Those in flight or hydrating stay.
+func (s *Shard) passivate() {
+	for a := s.oldest; a != nil && s.hotCount > s.cfg.HotActors; {
+		next := a.newer
+		if a.flights == 0 && a.state != nil && len(a.waiting) == 0 {
+			s.out.Mark(markPassivate)
+			s.cool(a)
+		}
+		a = next
+	}
+}

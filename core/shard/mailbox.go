@@ -1,0 +1,175 @@
+package shard
+
+import (
+	"encoding/binary"
+
+	"github.com/cespare/xxhash/v2"
+
+	"actordb/core"
+	"actordb/core/proc"
+	"actordb/net/wire"
+)
+
+// pending is a command on its way to a decision.
+type pending struct {
+	from    proc.Addr
+	command core.Command
+	digest  uint64
+	size    int
+}
+
+// mailbox is a queue with a front door and, for commands that waited for a
+// hydration or whose block was void, a priority lane that is served first.
+type mailbox struct {
+	first []pending // served from the end
+	ring  []pending
+	head  int
+	count int
+	bytes int
+}
+
+func (m *mailbox) len() int { return m.count + len(m.first) }
+
+func (m *mailbox) push(p *pending) {
+	if m.count == len(m.ring) {
+		grown := make([]pending, max(64, 2*len(m.ring)))
+		n := copy(grown, m.ring[m.head:])
+		copy(grown[n:], m.ring[:m.head])
+		m.ring, m.head = grown, 0
+	}
+	m.ring[(m.head+m.count)&(len(m.ring)-1)] = *p
+	m.count++
+	m.bytes += p.size
+}
+
+// pushFirst puts commands before all others, keeping their order.
+func (m *mailbox) pushFirst(list []pending) {
+	for i := len(list) - 1; i >= 0; i-- {
+		m.first = append(m.first, list[i])
+		m.bytes += list[i].size
+	}
+}
+
+func (m *mailbox) pop() (p pending, ok bool) {
+	switch {
+	case len(m.first) > 0:
+		n := len(m.first) - 1
+		p = m.first[n]
+		m.first[n] = pending{}
+		m.first = m.first[:n]
+	case m.count > 0:
+		p = m.ring[m.head]
+		m.ring[m.head] = pending{}
+		m.head = (m.head + 1) & (len(m.ring) - 1)
+		m.count--
+	default:
+		return p, false
+	}
+	m.bytes -= p.size
+	return p, true
+}
+
+// receive takes a frame apart. A frame that is damaged or cut off is dropped:
+// its sender will ask again.
+func (s *Shard) receive(from proc.Addr, peer string, frame []byte) {
+	r, err := wire.Open(frame)
+	if err != nil || r.Kind != wire.Commands {
+		s.out.Mark(markBadFrame)
+		return
+	}
+	var c core.Command
+	for r.Command(&c) {
+		if code, detail := s.door(&c, peer); code != core.CodeNone {
+			s.refuse(from, &c, code, detail)
+		} else {
+			p := pending{from: from, command: c, size: commandSize(&c)}
+			switch {
+			case s.phase != phaseServing || !s.leading:
+				s.refuse(from, &c, core.CodeNotLeader, "")
+			case s.mailbox.len()+s.parked+1 > s.cfg.MailboxCommands || s.mailbox.bytes+p.size > s.cfg.MailboxBytes:
+				s.out.Mark(markOverload)
+				s.refuse(from, &c, core.CodeOverloaded, "")
+			default:
+				if c.Kind.Changes() {
+					p.digest = digest(&c)
+				}
+				s.mailbox.push(&p)
+			}
+		}
+		c.Events = nil // the queue keeps the slice
+	}
+	if r.Err() != nil {
+		s.out.Mark(markBadFrame)
+	}
+}
+
+func commandSize(c *core.Command) int {
+	n := len(c.Actor) + len(c.Type) + len(c.Payload) + 64
+	for i := range c.Events {
+		n += len(c.Events[i].Type) + len(c.Events[i].Payload) + len(c.Events[i].Personal) + 16
+	}
+	return n
+}
+
+// door checks what can be checked without the state. A command refused here
+// has no effect and never will have: the answer depends on it alone.
+func (s *Shard) door(c *core.Command, peer string) (core.Code, string) {
+	if !s.trusted(peer) {
+		return core.CodeNotPermitted, "commands come through a gateway"
+	}
+	if c.Kind == core.Fence {
+		if !s.operator(c.Principal) {
+			return core.CodeNotPermitted, "only operators raise fences"
+		}
+		if len(c.Payload) != 8 {
+			return core.CodeMalformed, "a fence's payload is its epoch, 8 bytes"
+		}
+		return core.CodeNone, ""
+	}
+	if code, detail := core.CheckCommand(c); code != core.CodeNone {
+		return code, detail
+	}
+	if s.cfg.Placement.ShardOf(c.Actor) != s.cfg.Shard {
+		return core.CodeWrongShard, ""
+	}
+	kind := s.kinds[c.Actor.Type()]
+	switch {
+	case kind == nil:
+		return core.CodeUnknownType, "no such actor type"
+	case c.Kind == core.Append && !kind.Policy().AllowAppend:
+		return core.CodeAppendForbidden, ""
+	}
+	return core.CodeNone, ""
+}
+
+// digest tells a repeated command from another one under the same number.
+func digest(c *core.Command) uint64 {
+	var h xxhash.Digest
+	h.Reset()
+	var b [16]byte
+	b[0] = byte(c.Kind)
+	binary.LittleEndian.PutUint64(b[1:], uint64(c.Expected))
+	_, _ = h.Write(b[:9])
+	_, _ = h.WriteString(string(c.Actor))
+	_, _ = h.Write([]byte{0})
+	_, _ = h.WriteString(c.Type)
+	_, _ = h.Write([]byte{0})
+	_, _ = h.Write(c.Payload)
+	for i := range c.Events {
+		e := &c.Events[i]
+		binary.LittleEndian.PutUint64(b[:], uint64(e.EventTime))
+		binary.LittleEndian.PutUint32(b[8:], uint32(len(e.Payload)))
+		binary.LittleEndian.PutUint16(b[12:], e.Version)
+		_, _ = h.Write(b[:14])
+		_, _ = h.WriteString(e.Type)
+		_, _ = h.Write(e.Payload)
+		_, _ = h.Write(e.Personal)
+	}
+	return h.Sum64()
+}
+
+// refuse answers at the door.
+func (s *Shard) refuse(to proc.Addr, c *core.Command, code core.Code, detail string) {
+	s.answer(to, &core.Answer{Session: c.Session, Number: c.Number, Kind: c.Kind,
+		Status: core.RefusedAtDoor, Code: code, Detail: detail})
+}

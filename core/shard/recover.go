@@ -1,0 +1,254 @@
+package shard
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	pb "go.etcd.io/raft/v3/raftpb"
+
+	"actordb/core"
+	"actordb/disk"
+)
+
+// An incarnation starts in three phases: the journal is read and judged, the
+// newest durable checkpoint is loaded, and the entries between it and the
+// journal's commit index are applied. Then Raft starts.
+
+// loading is what recovery waits for.
+type loading struct {
+	asked  bool
+	next   []byte // key to go on scanning from
+	until  core.Index
+	walk   *walk // reading entries that are not in memory
+	failed int
+}
+
+const loadPairs = 1024
+
+func (s *Shard) start() {
+	core.Assert(s.phase == phaseNew, "started twice")
+	s.phase = phaseJournal
+	s.journal.Recover(s.out)
+}
+
+// recover goes as far as it can without waiting.
+func (s *Shard) recover() {
+	if s.phase == phaseJournal {
+		s.watchSpace()
+		if !s.journal.Open() {
+			return
+		}
+		s.phase = phaseCheckpoint
+		s.askKV(disk.KVOp{Kind: disk.KVGet, Lo: []byte{keyMeta}})
+	}
+	if s.phase == phaseReplay {
+		s.replay()
+	}
+}
+
+func (s *Shard) askKV(op disk.KVOp) { s.out.KV(tokenLoad, op) }
+
+// loaded takes a piece of the checkpoint.
+func (s *Shard) loaded(res *disk.KVResult) {
+	if res.Err != nil {
+		if s.load.failed++; s.load.failed < kvAttempts {
+			s.askAgain(res.Kind)
+			return
+		}
+		s.halt(fmt.Errorf("derived store: %w", res.Err))
+		return
+	}
+	s.load.failed = 0
+	if res.Kind == disk.KVGet {
+		if err := s.loadMeta(res); err != nil {
+			s.halt(err)
+		}
+		return
+	}
+	for _, p := range res.Pairs {
+		if err := s.loadPair(p); err != nil {
+			s.halt(fmt.Errorf("derived store, key %q: %w; remove the store to have it rebuilt", p.Key, err))
+			return
+		}
+	}
+	if res.More {
+		s.load.next = append(res.Pairs[len(res.Pairs)-1].Key, 0)
+		s.scan()
+		return
+	}
+	s.beginReplay()
+}
+
+func (s *Shard) askAgain(kind disk.KVKind) {
+	if kind == disk.KVGet {
+		s.askKV(disk.KVOp{Kind: disk.KVGet, Lo: []byte{keyMeta}})
+		return
+	}
+	s.scan()
+}
+
+func (s *Shard) loadMeta(res *disk.KVResult) error {
+	if res.Found {
+		if err := s.decodeMeta(res.Value); err != nil {
+			return fmt.Errorf("derived store, checkpoint: %w", err)
+		}
+		s.out.Mark(markFromCheckpoint)
+	}
+	if s.applied < s.journal.Floor() {
+		return fmt.Errorf("the derived store reflects entry %d, but the journal begins after %d: restore the store from a backup", s.applied, s.journal.Floor())
+	}
+	if s.applied > s.journal.Last() {
+		return fmt.Errorf("the derived store reflects entry %d, but the journal ends at %d: they do not belong together", s.applied, s.journal.Last())
+	}
+	s.checkpoint.durable = s.applied
+	if s.applied == 0 {
+		s.beginReplay()
+		return nil
+	}
+	s.load.next = []byte{keyActor}
+	s.scan()
+	return nil
+}
+
+// scan reads actors and sessions. Snapshots lie between them in key order and
+// are stepped over.
+func (s *Shard) scan() {
+	hi := []byte{keyActor + 1}
+	if s.load.next[0] == keySession {
+		hi = []byte{keySession + 1}
+	}
+	s.askKV(disk.KVOp{Kind: disk.KVScan, Lo: s.load.next, Hi: hi, Limit: loadPairs})
+}
+
+func (s *Shard) loadPair(p disk.Pair) error {
+	if len(p.Key) == 0 {
+		return errors.New("empty key")
+	}
+	switch p.Key[0] {
+	case keyActor:
+		k, err := decodeKnown(core.ActorID(p.Key[1:]), p.Value)
+		if err != nil {
+			return err
+		}
+		s.directory[k.id] = uint32(len(s.actors))
+		s.actors = append(s.actors, k)
+	case keySession:
+		var id core.SessionID
+		if len(p.Key) != 1+len(id) {
+			return errors.New("session key of the wrong size")
+		}
+		copy(id[:], p.Key[1:])
+		return decodeSession(s.sessions.Admit(id), p.Value)
+	}
+	return nil
+}
+
+func (s *Shard) beginReplay() {
+	if len(s.load.next) > 0 && s.load.next[0] == keyActor {
+		s.load.next = []byte{keySession}
+		s.scan()
+		return
+	}
+	s.phase = phaseReplay
+	s.load.until = core.Index(s.journal.HardState().GetCommit())
+	s.journal.Applied(s.applied)
+}
+
+// replay applies committed entries in order and then starts Raft, which finds
+// out about the rest.
+func (s *Shard) replay() {
+	for s.out.Fault == nil && s.applied < s.load.until {
+		next := s.applied + 1
+		data, ok := s.journal.Entry(next)
+		if !ok {
+			if s.load.walk == nil {
+				s.readEntry(next)
+			}
+			return
+		}
+		s.replayEntry(next, data)
+	}
+	if s.out.Fault != nil {
+		return
+	}
+	if err := s.startRaft(); err != nil {
+		s.halt(err)
+		return
+	}
+	s.phase = phaseServing
+	s.armIdle(s.now.Mono + idleAfter)
+}
+
+func (s *Shard) replayEntry(index core.Index, data []byte) {
+	s.out.Mark(markReplay)
+	term, err := s.journal.Term(uint64(index))
+	core.Assert(err == nil, "term of entry %d: %v", index, err)
+	u := uint64(index)
+	s.apply(&pb.Entry{Index: &u, Term: &term, Data: data})
+}
+
+func (s *Shard) readEntry(index core.Index) {
+	s.walkNext++
+	s.load.walk = &walk{token: s.walkNext, at: index}
+	s.out.File(s.walkNext, s.journal.ReadOp(index))
+}
+
+// entryRead takes an entry that replay had to read.
+func (s *Shard) entryRead(res *disk.Result) {
+	w := s.load.walk
+	if res.Err != nil {
+		if w.tries++; w.tries < kvAttempts {
+			s.out.File(w.token, s.journal.ReadOp(w.at))
+			return
+		}
+		s.halt(res.Err)
+		return
+	}
+	data, err := s.journal.DecodeEntry(w.at, res.Data)
+	if err != nil {
+		s.halt(err)
+		return
+	}
+	s.load.walk = nil
+	s.replayEntry(w.at, data)
+}
+
+// fields reads a record of the derived store.
+type fields struct {
+	b   []byte
+	at  int
+	err error
+}
+
+func (r *fields) uvarint() uint64 {
+	v, n := binary.Uvarint(r.b[r.at:])
+	if r.err != nil || n <= 0 {
+		r.fail()
+		return 0
+	}
+	r.at += n
+	return v
+}
+
+func (r *fields) bytes(n int) []byte {
+	if r.err != nil || n > len(r.b)-r.at {
+		r.fail()
+		return nil
+	}
+	r.at += n
+	return r.b[r.at-n : r.at]
+}
+
+func (r *fields) fail() {
+	if r.err == nil {
+		r.err = fmt.Errorf("malformed record of %d bytes", len(r.b))
+	}
+}
+
+func (r *fields) end() error {
+	if r.err == nil && r.at != len(r.b) {
+		r.fail()
+	}
+	return r.err
+}

@@ -1,0 +1,465 @@
+// Package shard is one replica of a shard: a Raft group around a journal and
+// the actors whose slots it owns. It is a process (see core/proc).
+//
+// A command passes through these files in order:
+//
+//	mailbox.go   it arrives in a frame, is checked at the door and queued
+//	decide.go    it is deduplicated, decided in the actor's head state and put
+//	             into a block, which is proposed to Raft
+//	raft.go      the block becomes durable on a quorum and is committed
+//	apply.go     the block takes effect; only now is anyone told
+//
+// and beside them hydrate.go brings a cold actor's state back, checkpoint.go
+// stores derived state and compacts the log, recover.go starts an incarnation.
+//
+// # The speculative overlay
+//
+// Commands are decided ahead of durability, block after block, in a pipeline. An
+// actor in memory has one state, its head, which includes what is decided but
+// not committed; its durable sequence stands beside it. If blocks come to
+// nothing (a void block, a lost term) every actor they touched is dropped from
+// memory and hydrated again from what is durable, so that memory is as it was.
+//
+// # Invariants
+//
+//	H1  Nothing is answered, shown to a read or stored in the KV before the block
+//	    that holds it is committed and applied.
+//	H2  A block takes effect only if it extends the applied chain and was
+//	    decided under the applied epochs; otherwise every replica skips it.
+//	H3  An actor's events have consecutive sequences, whatever was compacted.
+//	H4  The state of an actor is the fold of its durable events plus those of
+//	    blocks in flight.
+//	H5  Every queue has a limit, and what exceeds it is refused at the door.
+//	H6  A fault of the truth halts the node with the place of the damage.
+package shard
+
+import (
+	"fmt"
+	"strings"
+
+	"go.etcd.io/raft/v3"
+
+	"actordb/core"
+	"actordb/core/actor"
+	"actordb/core/journal"
+	"actordb/core/proc"
+	"actordb/core/seal"
+	"actordb/net/wire"
+)
+
+// Config of a shard replica. Start from DefaultConfig.
+type Config struct {
+	Shard     core.ShardID
+	Cluster   [16]byte
+	Replica   uint64   // Raft id, not 0
+	Voters    []uint64 // Raft ids of the group
+	Placement *Placement
+	Kinds     []actor.Kind // instances of this shard's own
+
+	// TrustedPeers is the prefix of the identities whose frames may carry
+	// commands on behalf of other principals: the cluster's own gateways.
+	TrustedPeers string
+	// Operators may raise fences.
+	Operators []core.Principal
+	// Secret feeds the salts of personal columns.
+	Secret [32]byte
+
+	SegmentBytes    int64
+	WindowBytes     int64
+	Sessions        actor.SessionLimits
+	MailboxCommands int   // queued or parked commands
+	MailboxBytes    int   // of their frames' payloads
+	BlockCommands   int   // commands per block
+	BlockBytes      int   // a block is closed when it is this large
+	Pipeline        int   // blocks in flight
+	HotActors       int   // states in memory
+	Hydrations      int   // under way at once
+	CheckpointBytes int64 // of journal between checkpoints of the derived state
+	CompactKeep     int64 // bytes of journal to keep when compacting; 0: never compact
+
+	// BeforeRaft, in simulation only, points Raft's one source of entropy at the
+	// replica's own stream. Nil in production.
+	BeforeRaft func()
+	// Tap sees every entry that is applied, in order. For checkers; nil in
+	// production. It must not keep the block's bytes from being collected.
+	Tap func(Applied)
+}
+
+// Applied is what a Tap sees.
+type Applied struct {
+	Shard     core.ShardID
+	Index     core.Index
+	Term      core.Term
+	Timestamp core.Timestamp
+	Void      bool
+	Block     *journal.Block
+}
+
+// DefaultConfig is for a machine of a few cores and an SSD.
+func DefaultConfig() Config {
+	return Config{
+		Replica: 1, Voters: []uint64{1},
+		SegmentBytes: 64 << 20, WindowBytes: 16 << 20,
+		Sessions:        actor.SessionLimits{Sessions: 1 << 16, Window: 1 << 10},
+		MailboxCommands: 1 << 14, MailboxBytes: 64 << 20,
+		BlockCommands: 4096, BlockBytes: 1 << 20, Pipeline: 4,
+		HotActors: 1 << 16, Hydrations: 64,
+		CheckpointBytes: 64 << 20,
+	}
+}
+
+// Validate reports the first thing wrong with c.
+func (c *Config) Validate() error {
+	check := func(ok bool, format string, args ...any) error {
+		if ok {
+			return nil
+		}
+		return fmt.Errorf("shard %d: %s", c.Shard, fmt.Sprintf(format, args...))
+	}
+	for _, err := range []error{
+		check(c.Replica != 0, "the replica id must not be 0"),
+		check(c.Placement != nil, "no placement"),
+		check(len(c.Kinds) > 0, "no actor types"),
+		check(c.Sessions.Sessions > 0 && c.Sessions.Window > 0, "session limits must be positive"),
+		check(c.MailboxCommands > 0 && c.MailboxBytes > 0, "mailbox limits must be positive"),
+		check(c.BlockCommands > 0 && c.BlockCommands <= journal.BlockCommandsMax, "commands per block: want 1 to %d", journal.BlockCommandsMax),
+		check(c.BlockBytes > 0 && c.BlockBytes <= journal.BlockBytesMax/2, "bytes per block: want 1 to %d", journal.BlockBytesMax/2),
+		check(c.Pipeline > 0 && c.Pipeline <= 64, "pipeline of %d blocks: want 1 to 64", c.Pipeline),
+		check(c.HotActors > 0 && c.Hydrations > 0, "limits of hot actors and hydrations must be positive"),
+		check(c.CheckpointBytes > 0, "checkpoint interval must be positive"),
+		check(c.CompactKeep >= 0, "negative bytes to keep"),
+	} {
+		if err != nil {
+			return err
+		}
+	}
+	j := c.journal()
+	return j.Validate()
+}
+
+func (c *Config) journal() journal.Config {
+	return journal.Config{
+		Identity:     journal.Identity{Cluster: c.Cluster, Shard: c.Shard, Replica: c.Replica, Voters: c.Voters},
+		SegmentBytes: c.SegmentBytes, WindowBytes: c.WindowBytes, Tokens: tokenJournal,
+	}
+}
+
+// Tokens of the shard's effects.
+const (
+	tokenJournal    proc.Token = 0
+	tokenLoad       proc.Token = journal.TokenSpace + iota // KV: recovery
+	tokenApply                                             // KV: batches whose completion matters to no one
+	tokenCheckpoint                                        // KV: the flush that ends a checkpoint
+	tokenWalk       proc.Token = 2 * journal.TokenSpace    // files and KV: walks, counted up
+)
+
+// Timers of the shard.
+const (
+	timerRaft  proc.TimerID = iota + 1 // Raft's tick
+	timerIdle                          // vouch for the journal's tail
+	timerSpace                         // ask for disk space again
+)
+
+const (
+	raftTick    = proc.Tick(100e6) // a heartbeat; elections take ten
+	idleAfter   = proc.Tick(5e6)   // no append for so long: vouch
+	spaceRetry  = proc.Tick(200e6)
+	reuseAnswer = 16 << 10
+)
+
+const (
+	markDuplicate      proc.Mark = "shard.duplicate-answered"
+	markInFlight       proc.Mark = "shard.duplicate-in-flight"
+	markOverload       proc.Mark = "shard.mailbox-full"
+	markVoid           proc.Mark = "shard.block-void"
+	markRedecide       proc.Mark = "shard.commands-decided-again"
+	markFence          proc.Mark = "shard.fence-applied"
+	markHydrate        proc.Mark = "shard.actor-hydrated"
+	markFromSnapshot   proc.Mark = "shard.hydrated-from-snapshot"
+	markFromLight      proc.Mark = "shard.hydrated-from-light-state"
+	markPassivate      proc.Mark = "shard.actor-passivated"
+	markSnapshot       proc.Mark = "shard.snapshot-stored"
+	markPrune          proc.Mark = "shard.snapshot-pruned"
+	markCheckpoint     proc.Mark = "shard.checkpoint-durable"
+	markForceSnapshot  proc.Mark = "shard.snapshot-for-compaction"
+	markExpired        proc.Mark = "shard.session-expired"
+	markReplay         proc.Mark = "shard.journal-replayed"
+	markFromCheckpoint proc.Mark = "shard.recovered-from-checkpoint"
+	markDiskFull       proc.Mark = "shard.refused-for-space"
+	markRefused        proc.Mark = "shard.refusal-recorded"
+	markBadFrame       proc.Mark = "shard.bad-frame"
+	markHistory        proc.Mark = "shard.history-read"
+)
+
+// Marks lists the places of this package that tests want reached.
+func Marks() []proc.Mark {
+	return []proc.Mark{markDuplicate, markInFlight, markOverload, markVoid, markRedecide, markFence, markHydrate,
+		markFromSnapshot, markFromLight, markPassivate, markSnapshot, markPrune, markCheckpoint, markForceSnapshot,
+		markExpired, markReplay, markFromCheckpoint, markDiskFull, markRefused, markBadFrame, markHistory}
+}
+
+// known is what a shard remembers of every actor it has, in memory or not.
+// All fields but hot tell of durable events only.
+type known struct {
+	id        core.ActorID
+	seq       core.Seq
+	last      core.Index // block of its newest events
+	uncovered core.Index // first block with events after its newest snapshot; 0: none
+	snaps     []core.Seq // retained snapshots, ascending
+	hot       *hot
+	dirty     bool
+}
+
+func (k *known) snap() core.Seq {
+	if len(k.snaps) == 0 {
+		return 0
+	}
+	return k.snaps[len(k.snaps)-1]
+}
+
+// hot is an actor in memory, or on its way there.
+type hot struct {
+	handle  uint32
+	kind    actor.Kind
+	state   actor.State // nil while it hydrates
+	seq     core.Seq    // of the head state
+	last    core.Index  // block of the head's newest events
+	snap    core.Seq    // newest snapshot taken, durable or in flight
+	flights int         // blocks in flight that touch it
+	waiting []pending   // parked until it is hydrated
+
+	generation uint64 // of the block in which entry is its dictionary number
+	entry      int
+	touched    bool // has events in the block being built
+
+	newer, older *hot // by use
+}
+
+type phase uint8
+
+const (
+	phaseNew phase = iota
+	phaseJournal
+	phaseCheckpoint
+	phaseReplay
+	phaseServing
+)
+
+// A Shard is one replica. It implements proc.Process.
+type Shard struct {
+	cfg   Config
+	env   proc.Env
+	kinds map[string]actor.Kind
+
+	now   proc.Now      // of the present step
+	out   *proc.Effects // of the present step
+	phase phase
+	load  loading
+
+	journal *journal.Log
+	node    *raft.RawNode
+	leading bool // this term's own entry is applied: all before it is known
+	term    core.Term
+	leader  bool
+	appends []appended
+
+	// Applied state.
+	applied     core.Index
+	chain       seal.Hash
+	clock       core.Timestamp
+	slotEpoch   core.Epoch
+	policyEpoch core.Epoch
+	catalog     core.Epoch
+	sessions    *actor.Sessions
+	actors      []known
+	free        []uint32 // handles of actors that came to nothing
+	directory   map[core.ActorID]uint32
+
+	// The overlay.
+	flights   []*flight
+	building  *flight
+	headChain seal.Hash
+	headClock core.Timestamp
+	builder   *journal.Builder
+	decision  actor.Decision
+	scratch   []byte
+
+	mailbox  mailbox
+	parked   int // commands that wait for hydrations
+	reads    []read
+	readSeq  uint64
+	walks    []*walk
+	walkNext proc.Token
+	newest   *hot
+	oldest   *hot
+	hotCount int
+
+	checkpoint checkpointing
+	answers    []outbound
+	lastAppend proc.Tick
+	idleArmed  bool
+	spaceArmed bool
+	salter     seal.Salter
+}
+
+// outbound collects the answers to one peer within a step.
+type outbound struct {
+	to     proc.Addr
+	writer wire.Writer
+}
+
+// New makes an incarnation. The config must be valid.
+func New(cfg Config, env proc.Env) *Shard {
+	core.Assert(cfg.Validate() == nil, "invalid config: %v", cfg.Validate())
+	s := &Shard{
+		cfg: cfg, env: env, kinds: make(map[string]actor.Kind),
+		journal:   journal.New(cfg.journal()),
+		sessions:  actor.NewSessions(cfg.Sessions),
+		directory: make(map[core.ActorID]uint32),
+		salter:    seal.Salter{Secret: cfg.Secret},
+		walkNext:  tokenWalk,
+	}
+	s.builder = journal.NewBuilder(&s.salter)
+	for _, k := range cfg.Kinds {
+		s.kinds[k.Name()] = k
+	}
+	return s
+}
+
+// Step implements proc.Process.
+func (s *Shard) Step(now proc.Now, in proc.Input, out *proc.Effects) {
+	s.now, s.out = now, out
+	if s.cfg.BeforeRaft != nil {
+		s.cfg.BeforeRaft()
+	}
+	switch in.Kind {
+	case proc.Start:
+		s.start()
+	case proc.Message:
+		s.receive(in.From, in.Peer, in.Frame)
+	case proc.Timer:
+		s.timer(in.Timer)
+	case proc.FileDone:
+		if in.Token >= tokenWalk {
+			s.walkRead(in.Token, in.File)
+		} else {
+			s.journal.Done(in.Token, in.File, out)
+		}
+	case proc.KVDone:
+		s.kvDone(in.Token, in.KV)
+	}
+	if out.Fault == nil {
+		s.progress()
+	}
+	if out.Fault == nil {
+		s.sendAnswers()
+	}
+	s.out = nil
+}
+
+// progress does everything that can be done without waiting.
+func (s *Shard) progress() {
+	if s.phase != phaseServing {
+		s.recover()
+		if s.phase != phaseServing {
+			return
+		}
+	}
+	for s.out.Fault == nil {
+		s.drainRaft()
+		if s.out.Fault != nil || !s.pump() {
+			break
+		}
+	}
+	s.confirmReads()
+	s.advanceCheckpoint()
+	s.passivate()
+}
+
+func (s *Shard) timer(id proc.TimerID) {
+	switch id {
+	case timerRaft:
+		if s.node != nil {
+			s.node.Tick()
+		}
+		s.out.SetTimer(timerRaft, s.now.Mono+raftTick)
+	case timerIdle:
+		s.idleArmed = false
+		if wait := s.lastAppend + idleAfter; s.now.Mono < wait {
+			s.armIdle(wait)
+			return
+		}
+		if s.phase == phaseServing {
+			s.journal.Idle(s.out)
+		}
+	case timerSpace:
+		s.spaceArmed = false
+		s.journal.RetrySpace(s.out)
+		s.watchSpace()
+	}
+}
+
+func (s *Shard) armIdle(at proc.Tick) {
+	if !s.idleArmed {
+		s.idleArmed = true
+		s.out.SetTimer(timerIdle, at)
+	}
+}
+
+// watchSpace asks for disk space again as long as there is none.
+func (s *Shard) watchSpace() {
+	if s.journal.Full() && !s.spaceArmed {
+		s.spaceArmed = true
+		s.out.SetTimer(timerSpace, s.now.Mono+spaceRetry)
+	}
+}
+
+// halt stops the node: the truth or the store beneath it failed.
+func (s *Shard) halt(err error) {
+	s.out.Halt(fmt.Errorf("shard %d: %w", s.cfg.Shard, err))
+}
+
+func (s *Shard) answer(to proc.Addr, a *core.Answer) {
+	for i := range s.answers {
+		if s.answers[i].to == to {
+			o := &s.answers[i]
+			if o.writer.Count() >= core.FrameCommandsMax || o.writer.Bytes()+len(a.State) > core.FrameBytesMax/2 {
+				s.out.Send(to, o.writer.Finish(wire.Answers))
+			}
+			o.writer.Answer(a)
+			return
+		}
+	}
+	s.answers = append(s.answers, outbound{to: to})
+	s.answers[len(s.answers)-1].writer.Answer(a)
+}
+
+func (s *Shard) sendAnswers() {
+	for i := range s.answers {
+		s.out.Send(s.answers[i].to, s.answers[i].writer.Finish(wire.Answers))
+	}
+	clear(s.answers)
+	s.answers = s.answers[:0]
+}
+
+// Queues implements proc.Gauged.
+func (s *Shard) Queues(dst []proc.Queue) []proc.Queue {
+	return append(dst,
+		proc.Queue{Name: "shard.mailbox", Len: s.mailbox.len() + s.parked, Limit: s.cfg.MailboxCommands},
+		proc.Queue{Name: "shard.mailbox-bytes", Len: s.mailbox.bytes, Limit: s.cfg.MailboxBytes},
+		proc.Queue{Name: "shard.flights", Len: len(s.flights), Limit: s.cfg.Pipeline},
+		proc.Queue{Name: "shard.sessions", Len: s.sessions.Len(), Limit: s.cfg.Sessions.Sessions},
+		proc.Queue{Name: "shard.walks", Len: len(s.walks), Limit: s.cfg.Hydrations + 1},
+	)
+}
+
+func (s *Shard) trusted(peer string) bool { return strings.HasPrefix(peer, s.cfg.TrustedPeers) }
+
+func (s *Shard) operator(p core.Principal) bool {
+	for _, o := range s.cfg.Operators {
+		if o == p {
+			return true
+		}
+	}
+	return false
+}
