@@ -62,6 +62,26 @@ func (c Code) String() string {
 // AtDoor reports whether the code belongs to a refusal without effect.
 func (c Code) AtDoor() bool { return c >= 100 && c < 200 }
 
+// Final reports whether a refusal at the door depends on the command alone: no
+// copy of it, early or late, can have had an effect. After any other one, a
+// copy that the network repeated or delayed may still have, or have had, one.
+func (c Code) Final() bool {
+	switch c {
+	case CodeUnknownType, CodeMalformed, CodeTooLarge, CodeNotPermitted, CodeAppendForbidden:
+		return true
+	}
+	return false
+}
+
+// Transient reports whether the same command may be accepted a little later.
+func (c Code) Transient() bool {
+	switch c {
+	case CodeOverloaded, CodeWrongShard, CodeNotLeader, CodeDiskFull, CodeTimeout:
+		return true
+	}
+	return false
+}
+
 // A Refusal is a command declined by its actor.
 type Refusal struct {
 	Code   Code

@@ -167,18 +167,13 @@ func (l *Log) parse(out *proc.Effects) {
 	r := &l.recovery
 	salt := l.cfg.Identity.salt(r.numbers[r.current])
 	used := 0
-	defer func() {
-		n := copy(r.buf, r.buf[used:])
-		r.buf = r.buf[:n]
-	}()
 	for !r.sealed {
 		rest := r.buf[used:]
 		atEnd := r.at+int64(len(rest)) >= r.size
 		h, ok := parseFrameHeader(rest, salt, r.at)
 		whole := ok && len(rest) >= frameBytes(h.length)
 		if !whole && !atEnd && (ok || len(rest) < frameHeaderBytes) {
-			n := copy(r.buf, rest)
-			r.buf, used = r.buf[:n], 0
+			r.buf = r.buf[:copy(r.buf, rest)]
 			l.readMore(out)
 			return
 		}

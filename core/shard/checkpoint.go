@@ -38,6 +38,7 @@ type checkpointing struct {
 	actors   []uint32   // dirty
 	sessions []core.SessionID
 	gone     []core.SessionID
+	pruned   [][]byte // keys of snapshots to delete
 	force    []uint32 // actors that need a snapshot before the log can be compacted
 }
 
@@ -70,8 +71,9 @@ func (s *Shard) forget(id core.SessionID) {
 	s.checkpoint.gone = append(s.checkpoint.gone, id)
 }
 
-// storeSnapshot puts a snapshot of durable events into the KV and prunes those
-// beyond the type's retention.
+// storeSnapshot puts a snapshot of durable events into the KV. Those beyond the
+// type's retention go with the next checkpoint and not before: until then the
+// durable record of the actor still names them.
 func (s *Shard) storeSnapshot(k *known, seq core.Seq, index core.Index, state []byte) {
 	s.out.Mark(markSnapshot)
 	value := binary.BigEndian.AppendUint64(nil, uint64(seq))
@@ -82,7 +84,7 @@ func (s *Shard) storeSnapshot(k *known, seq core.Seq, index core.Index, state []
 	if keep := s.kinds[k.id.Type()].Policy().Keep(); len(k.snaps) > keep {
 		for _, old := range k.snaps[:len(k.snaps)-keep] {
 			s.out.Mark(markPrune)
-			batch.Delete(snapshotKey(k.id, old))
+			s.checkpoint.pruned = append(s.checkpoint.pruned, snapshotKey(k.id, old))
 		}
 		k.snaps = append([]core.Seq(nil), k.snaps[len(k.snaps)-keep:]...)
 	}
@@ -121,6 +123,10 @@ func (s *Shard) advanceCheckpoint() {
 	for _, id := range c.gone {
 		batch.Delete(sessionKey(id))
 	}
+	for _, key := range c.pruned {
+		batch.Delete(key)
+	}
+	c.pruned = nil
 	batch.Put([]byte{keyMeta}, s.encodeMeta())
 	c.actors, c.sessions, c.gone = c.actors[:0], c.sessions[:0], c.gone[:0]
 	c.busy, c.bytes, c.at = true, 0, s.applied

@@ -151,7 +151,11 @@ func (s *Shard) beginReplay() {
 		return
 	}
 	s.phase = phaseReplay
-	s.load.until = core.Index(s.journal.HardState().GetCommit())
+	// What a checkpoint reflects was committed, whether or not the journal got
+	// to store that commit index.
+	s.load.until = max(s.applied, core.Index(s.journal.HardState().GetCommit()))
+	commit := uint64(s.load.until)
+	s.journal.NoteCommit(&pb.HardState{Commit: &commit})
 	s.journal.Applied(s.applied)
 }
 

@@ -16,15 +16,15 @@ const latticeText = `
 # contracts and vocabulary
 disk:
 core/proc:              disk
-core:                   github.com/cespare/xxhash/v2
+core:                   core/proc github.com/cespare/xxhash/v2
 
 # the engine
 core/seal:              core crypto/...
 core/journal:           core core/seal core/proc disk go.etcd.io/raft/v3 go.etcd.io/raft/v3/raftpb google.golang.org/protobuf/proto
 core/actor:             core google.golang.org/protobuf/encoding/protowire
-net/wire:               core github.com/cespare/xxhash/v2
-core/shard:             core core/proc core/seal core/journal core/actor net/wire disk go.etcd.io/raft/v3/...
-core/gateway:           core core/proc net/wire
+net/wire:               core
+core/shard:             github.com/cespare/xxhash/v2 core core/proc core/seal core/journal core/actor net/wire disk go.etcd.io/raft/v3/...
+core/gateway:           core core/proc core/shard net/wire
 
 # the simulator: knows nothing of the engine
 sim:                    core/proc disk github.com/cespare/xxhash/v2

@@ -1,0 +1,283 @@
+// Package gateway is the door of the cluster: it knows who a client is, checks
+// what can be checked without state, and routes each command to the shard that
+// owns its actor's slot. It is a process (see core/proc) and keeps nothing that
+// has to survive.
+//
+//	G1  A command's principal is the authenticated peer, whatever the frame says.
+//	G2  A command is sent to its shard again, under the same session and number,
+//	    until it is answered or its deadline passes; then the answer is Unknown.
+//	G3  A refusal at the shard's door is passed on only if no other copy of the
+//	    command can have had an effect; otherwise the command is sent again.
+//	G4  The number of commands under way is bounded; at the bound new ones are
+//	    refused.
+package gateway
+
+import (
+	"fmt"
+	"strings"
+
+	"actordb/core"
+	"actordb/core/proc"
+	"actordb/core/shard"
+	"actordb/net/wire"
+)
+
+// Config of a gateway. Start from DefaultConfig.
+type Config struct {
+	Placement *shard.Placement
+	// ClusterPeers is the prefix of the identities of the cluster's own
+	// processes: only they may answer.
+	ClusterPeers string
+	PendingMax   int       // commands under way
+	ResendBase   proc.Tick // before the second attempt; doubled for each further one
+	ResendMax    proc.Tick
+	Deadline     proc.Tick // after which the answer is Unknown
+}
+
+// DefaultConfig suits a local network.
+func DefaultConfig() Config {
+	return Config{PendingMax: 1 << 14, ResendBase: 50e6, ResendMax: 400e6, Deadline: 5e9}
+}
+
+// Validate reports what is wrong with c.
+func (c *Config) Validate() error {
+	switch {
+	case c.Placement == nil:
+		return fmt.Errorf("gateway: no placement")
+	case c.PendingMax <= 0:
+		return fmt.Errorf("gateway: %d commands under way", c.PendingMax)
+	case c.ResendBase <= 0 || c.ResendMax < c.ResendBase || c.ResendMax > 1<<61 || c.Deadline < c.ResendBase:
+		return fmt.Errorf("gateway: want 0 < resend base ≤ resend max and base ≤ deadline")
+	}
+	return nil
+}
+
+const (
+	markResend   proc.Mark = "gateway.command-resent"
+	markDeadline proc.Mark = "gateway.deadline-passed"
+	markFull     proc.Mark = "gateway.table-full"
+	markJoined   proc.Mark = "gateway.client-retry-joined"
+	markHeld     proc.Mark = "gateway.refusal-held-back"
+	markStray    proc.Mark = "gateway.stray-answer"
+	markForged   proc.Mark = "gateway.answer-from-outside"
+)
+
+// Marks lists the places of this package that tests want reached.
+func Marks() []proc.Mark {
+	return []proc.Mark{markResend, markDeadline, markFull, markJoined, markHeld, markStray, markForged}
+}
+
+const timerSweep proc.TimerID = 1
+
+type key struct {
+	session core.SessionID
+	number  core.CommandNumber
+	kind    core.CommandKind
+}
+
+// entry is a command under way.
+type entry struct {
+	key      key
+	client   proc.Addr
+	command  core.Command
+	attempts int
+	due      proc.Tick // of the next attempt
+	deadline proc.Tick
+	done     bool
+}
+
+// A Gateway implements proc.Process.
+type Gateway struct {
+	cfg     Config
+	env     proc.Env
+	table   map[key]*entry
+	order   []*entry // by arrival; done ones leave at a sweep
+	armed   bool
+	now     proc.Now
+	out     *proc.Effects
+	frames  []frame
+	answers []frame
+}
+
+// frame collects what goes to one peer within a step.
+type frame struct {
+	to     proc.Addr
+	writer wire.Writer
+}
+
+// New makes an incarnation. The config must be valid.
+func New(cfg Config, env proc.Env) *Gateway {
+	core.Assert(cfg.Validate() == nil, "invalid config: %v", cfg.Validate())
+	return &Gateway{cfg: cfg, env: env, table: make(map[key]*entry)}
+}
+
+// Queues implements proc.Gauged.
+func (g *Gateway) Queues(dst []proc.Queue) []proc.Queue {
+	return append(dst, proc.Queue{Name: "gateway.pending", Len: len(g.table), Limit: g.cfg.PendingMax})
+}
+
+// Step implements proc.Process.
+func (g *Gateway) Step(now proc.Now, in proc.Input, out *proc.Effects) {
+	g.now, g.out = now, out
+	switch in.Kind {
+	case proc.Message:
+		g.receive(&in)
+	case proc.Reset:
+		g.broken(in.From)
+	case proc.Timer:
+		g.armed = false
+		g.sweep()
+	}
+	g.frames = g.flush(g.frames, wire.Commands)
+	g.answers = g.flush(g.answers, wire.Answers)
+	if len(g.table) > 0 && !g.armed {
+		g.armed = true
+		out.SetTimer(timerSweep, now.Mono+g.cfg.ResendBase/2)
+	}
+	g.out = nil
+}
+
+func (g *Gateway) flush(list []frame, kind wire.Kind) []frame {
+	for i := range list {
+		if list[i].writer.Count() > 0 {
+			g.out.Send(list[i].to, list[i].writer.Finish(kind))
+		}
+	}
+	clear(list)
+	return list[:0]
+}
+
+// toward returns the writer of the frame for a peer, sending a full one off.
+func (g *Gateway) toward(list *[]frame, to proc.Addr, kind wire.Kind, size int) *wire.Writer {
+	for i := range *list {
+		f := &(*list)[i]
+		if f.to == to {
+			if f.writer.Count() >= core.FrameCommandsMax || f.writer.Bytes()+size > core.FrameBytesMax-4096 {
+				g.out.Send(to, f.writer.Finish(kind))
+			}
+			return &f.writer
+		}
+	}
+	*list = append(*list, frame{to: to})
+	return &(*list)[len(*list)-1].writer
+}
+
+func (g *Gateway) receive(in *proc.Input) {
+	r, err := wire.Open(in.Frame)
+	if err != nil {
+		return // cut off or damaged: its sender will send again
+	}
+	if r.Kind == wire.Answers {
+		if !strings.HasPrefix(in.Peer, g.cfg.ClusterPeers) {
+			g.out.Mark(markForged)
+			return
+		}
+		var a core.Answer
+		for r.Answer(&a) {
+			g.answered(&a)
+		}
+		return
+	}
+	var c core.Command
+	for r.Command(&c) {
+		c.Principal = core.Principal(in.Peer)
+		g.admit(in.From, &c)
+		c.Events = nil // the table keeps the slice
+	}
+}
+
+// admit takes a command from a client.
+func (g *Gateway) admit(client proc.Addr, c *core.Command) {
+	if code, detail := core.CheckCommand(c); code != core.CodeNone {
+		g.reply(client, &core.Answer{Session: c.Session, Number: c.Number, Kind: c.Kind,
+			Status: core.RefusedAtDoor, Code: code, Detail: detail})
+		return
+	}
+	k := key{c.Session, c.Number, c.Kind}
+	if e := g.table[k]; e != nil {
+		g.out.Mark(markJoined)
+		e.client = client
+		return
+	}
+	if len(g.table) >= g.cfg.PendingMax {
+		g.out.Mark(markFull)
+		g.reply(client, &core.Answer{Session: c.Session, Number: c.Number, Kind: c.Kind,
+			Status: core.RefusedAtDoor, Code: core.CodeOverloaded})
+		return
+	}
+	e := &entry{key: k, client: client, command: *c, deadline: g.now.Mono + g.cfg.Deadline}
+	g.table[k] = e
+	g.order = append(g.order, e)
+	g.send(e)
+}
+
+// send makes an attempt and sets the time of the next.
+func (g *Gateway) send(e *entry) {
+	e.attempts++
+	wait := core.Backoff(g.cfg.ResendBase, g.cfg.ResendMax, e.attempts)
+	e.due = g.now.Mono + wait + proc.Tick(g.env.Rand.Int64N(int64(wait)/4+1))
+	home := g.cfg.Placement.Home(g.cfg.Placement.ShardOf(e.command.Actor))
+	size := len(e.command.Payload) + 1024
+	for i := range e.command.Events {
+		size += len(e.command.Events[i].Payload) + len(e.command.Events[i].Personal) + 128
+	}
+	g.toward(&g.frames, home, wire.Commands, size).Command(&e.command)
+}
+
+func (g *Gateway) reply(client proc.Addr, a *core.Answer) {
+	g.toward(&g.answers, client, wire.Answers, len(a.State)+1024).Answer(a)
+}
+
+// answered passes a shard's answer on.
+func (g *Gateway) answered(a *core.Answer) {
+	k := key{a.Session, a.Number, a.Kind}
+	e := g.table[k]
+	if e == nil {
+		g.out.Mark(markStray)
+		return
+	}
+	passing := a.Status == core.RefusedAtDoor && !a.Code.Final() || a.Status == core.Unknown
+	if passing && a.Code.Transient() {
+		g.out.Mark(markHeld) // sent again when it is due
+		return
+	}
+	g.settle(e, a)
+}
+
+func (g *Gateway) settle(e *entry, a *core.Answer) {
+	e.done = true
+	delete(g.table, e.key)
+	g.reply(e.client, a)
+}
+
+// sweep sends again what is due and gives up what is past its deadline.
+func (g *Gateway) sweep() {
+	kept := g.order[:0]
+	for _, e := range g.order {
+		if e.done {
+			continue
+		}
+		switch {
+		case g.now.Mono >= e.deadline:
+			g.out.Mark(markDeadline)
+			g.settle(e, &core.Answer{Session: e.key.session, Number: e.key.number, Kind: e.key.kind,
+				Status: core.Unknown, Code: core.CodeTimeout})
+			continue
+		case g.now.Mono >= e.due:
+			g.out.Mark(markResend)
+			g.send(e)
+		}
+		kept = append(kept, e)
+	}
+	clear(g.order[len(kept):])
+	g.order = kept
+}
+
+// broken sends again at once what was under way to a peer whose connection broke.
+func (g *Gateway) broken(peer proc.Addr) {
+	for _, e := range g.order {
+		if !e.done && g.cfg.Placement.Home(g.cfg.Placement.ShardOf(e.command.Actor)) == peer {
+			e.due = min(e.due, g.now.Mono+g.cfg.ResendBase)
+		}
+	}
+}

@@ -1,0 +1,325 @@
+package shard
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math/rand/v2"
+	"testing"
+
+	"actordb/core"
+	"actordb/core/actor"
+	"actordb/core/proc"
+	"actordb/disk"
+	"actordb/disk/memkv"
+	"actordb/disk/simfile"
+	"actordb/net/wire"
+)
+
+// tally is the actor type of these tests: a sum, with a refusal below zero.
+func tally(policy actor.Policy) actor.Kind {
+	type state struct{ sum int64 }
+	encode := func(dst []byte, n int64) []byte { return binary.AppendVarint(dst, n) }
+	decode := func(b []byte) (int64, error) {
+		n, k := binary.Varint(b)
+		if k <= 0 {
+			return 0, fmt.Errorf("no number in %d bytes", len(b))
+		}
+		return n, nil
+	}
+	t, err := actor.Define(actor.Behavior[state, int64, int64]{
+		Type: "tally",
+		New:  func(core.ActorID) state { return state{} },
+		Decide: func(s *state, c int64, out []int64) ([]int64, *core.Refusal) {
+			if s.sum+c < 0 {
+				return nil, core.Refuse("the sum would be negative")
+			}
+			return append(out, c), nil
+		},
+		Evolve:        func(s *state, e int64) { s.sum += e },
+		EncodeCommand: func(dst []byte, c int64) (string, []byte) { return "add", encode(dst, c) },
+		DecodeCommand: func(name string, b []byte) (int64, error) {
+			if name != "add" {
+				return 0, actor.ErrNoSuchCommand
+			}
+			return decode(b)
+		},
+		EncodeEvent: func(dst []byte, e int64) ([]byte, actor.EventMeta) {
+			return encode(dst, e), actor.EventMeta{Name: "added", Version: 1}
+		},
+		DecodeEvent: func(_ string, b, _ []byte) (int64, error) { return decode(b) },
+		EncodeState: func(dst []byte, s *state) []byte { return encode(dst, s.sum) },
+		DecodeState: func(b []byte) (state, error) { n, err := decode(b); return state{n}, err },
+		Policy:      policy,
+	})
+	if err != nil {
+		panic(err)
+	}
+	return t.Instance()
+}
+
+func sumOf(tb testing.TB, state []byte) int64 {
+	tb.Helper()
+	n, k := binary.Varint(state[2:])
+	if k <= 0 {
+		tb.Fatalf("state %x", state)
+	}
+	return n
+}
+
+// loop is the smallest host: it completes every effect at once, in order, and
+// keeps the answers. Its stores survive its shard.
+type loop struct {
+	tb      testing.TB
+	cfg     Config
+	shard   *Shard
+	files   *simfile.Disk
+	fs      *disk.Executor
+	kv      *memkv.Sim
+	now     proc.Now
+	queue   []proc.Input
+	head    int
+	out     proc.Effects
+	answers []core.Answer
+	drop    bool // answers are only counted
+	count   int
+	timers  map[proc.TimerID]proc.Tick
+	fault   error
+}
+
+var door = proc.Addr{Node: 9}
+
+func newLoop(tb testing.TB, policy actor.Policy, change func(*Config)) *loop {
+	l := &loop{tb: tb, now: proc.Now{Mono: 1, Wall: 1_700_000_000e9}}
+	l.files = simfile.New(simfile.Config{Rand: rand.New(rand.NewPCG(1, 2))})
+	l.fs = disk.NewExecutor(l.files.FS(), 64)
+	l.kv = memkv.NewSim(memkv.Config{Rand: rand.New(rand.NewPCG(3, 4))})
+	placement, err := Spread([]proc.Addr{{}})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	l.cfg = DefaultConfig()
+	l.cfg.Placement, l.cfg.Kinds = placement, []actor.Kind{tally(policy)}
+	l.cfg.Operators = []core.Principal{"operator"}
+	if change != nil {
+		change(&l.cfg)
+	}
+	if err := l.cfg.Validate(); err != nil {
+		tb.Fatal(err)
+	}
+	l.start()
+	return l
+}
+
+// start makes a new incarnation over what the stores hold.
+func (l *loop) start() {
+	l.queue, l.head, l.fault = nil, 0, nil
+	l.timers = make(map[proc.TimerID]proc.Tick)
+	l.shard = New(l.cfg, proc.Env{Name: "shard", Rand: rand.New(rand.NewPCG(5, 6))})
+	l.put(proc.Input{Kind: proc.Start})
+	l.run()
+}
+
+func (l *loop) put(in proc.Input) { l.queue = append(l.queue, in) }
+
+func (l *loop) run() {
+	for l.head < len(l.queue) && l.fault == nil {
+		in := l.queue[l.head]
+		l.queue[l.head] = proc.Input{}
+		l.head++
+		l.step(in)
+	}
+	if l.head == len(l.queue) {
+		l.queue, l.head = l.queue[:0], 0
+	}
+}
+
+func (l *loop) step(in proc.Input) {
+	l.out.Reset()
+	l.now.Mono += 1000
+	l.now.Wall += 1000
+	l.shard.Step(l.now, in, &l.out)
+	l.fault = l.out.Fault
+	for _, t := range l.out.Timers {
+		l.timers[t.ID] = t.At
+	}
+	for i := range l.out.Files {
+		f := &l.out.Files[i]
+		res := l.fs.Do(f.Op)
+		l.put(proc.Input{Kind: proc.FileDone, Token: f.Token, File: &res})
+	}
+	for i := range l.out.KVs {
+		k := &l.out.KVs[i]
+		res := disk.DoKV(l.kv.KV(), k.Op)
+		l.put(proc.Input{Kind: proc.KVDone, Token: k.Token, KV: &res})
+	}
+	for _, s := range l.out.Sends {
+		l.take(s.Frame)
+	}
+}
+
+func (l *loop) take(frame []byte) {
+	r, err := wire.Open(frame)
+	if err != nil {
+		l.tb.Fatal(err)
+	}
+	var a core.Answer
+	for r.Answer(&a) {
+		l.count++
+		if !l.drop {
+			l.answers = append(l.answers, a)
+		}
+	}
+}
+
+func (l *loop) send(commands ...core.Command) {
+	var w wire.Writer
+	for i := range commands {
+		w.Command(&commands[i])
+	}
+	l.put(proc.Input{Kind: proc.Message, From: door, Frame: w.Finish(wire.Commands)})
+	l.run()
+}
+
+// ask sends commands and returns their answers.
+func (l *loop) ask(commands ...core.Command) []core.Answer {
+	l.answers = nil
+	l.send(commands...)
+	return l.answers
+}
+
+func (l *loop) session() core.SessionID {
+	return core.NewSessionID(core.Timestamp(l.now.Wall)+3600e9, 7)
+}
+
+func add(session core.SessionID, number core.CommandNumber, key string, n int64) core.Command {
+	return core.Command{Session: session, Number: number, Actor: core.ActorID("tally/" + key), Kind: core.Decide,
+		Expected: core.AnySeq, Type: "add", Payload: binary.AppendVarint(nil, n), Principal: "alice"}
+}
+
+func readOf(key string) core.Command {
+	return core.Command{Number: 1, Actor: core.ActorID("tally/" + key), Kind: core.Read, Expected: core.AnySeq}
+}
+
+// The write path in one piece: decided, durable, answered, read back, and all
+// of it again after a restart, from the journal alone and from snapshots.
+func TestWriteReadRestart(t *testing.T) {
+	for _, policy := range []actor.Policy{{}, {SnapshotEvery: 3}, {SnapshotEvery: 3, SnapshotKeep: 2}, {Light: true}} {
+		t.Run(fmt.Sprintf("%+v", policy), func(t *testing.T) {
+			l := newLoop(t, policy, func(c *Config) {
+				c.SegmentBytes, c.CheckpointBytes, c.HotActors = 16<<10, 4<<10, 3
+			})
+			session := l.session()
+			want := make(map[string]int64)
+			number := core.CommandNumber(0)
+			for round := range 200 {
+				key := fmt.Sprint(round % 7)
+				number++
+				got := l.ask(add(session, number, key, int64(round)))
+				if len(got) != 1 || got[0].Status != core.Accepted || got[0].Seq != core.Seq(round/7+1) {
+					t.Fatalf("round %d: %+v, fault %v", round, got, l.fault)
+				}
+				want[key] += int64(round)
+				if round%50 == 49 {
+					l.start()
+					if l.fault != nil {
+						t.Fatal(l.fault)
+					}
+					again := l.ask(add(session, number, key, int64(round)))
+					if len(again) != 1 || again[0].Seq != got[0].Seq || again[0].Status != core.Accepted {
+						t.Fatalf("round %d asked again: %+v", round, again)
+					}
+				}
+			}
+			for key, sum := range want {
+				got := l.ask(readOf(key))
+				if len(got) != 1 || sumOf(t, got[0].State) != sum {
+					t.Errorf("%s: %+v, want sum %d", key, got, sum)
+				}
+			}
+			refused := l.ask(add(session, number+1, "0", -1<<40))
+			if len(refused) != 1 || refused[0].Status != core.Refused || refused[0].Code != core.CodeRule {
+				t.Errorf("refusal: %+v", refused)
+			}
+		})
+	}
+}
+
+// A history comes back whole and in order, in pages.
+func TestHistory(t *testing.T) {
+	l := newLoop(t, actor.Policy{}, func(c *Config) { c.SegmentBytes, c.WindowBytes = 16<<10, 0 })
+	session := l.session()
+	for i := range 500 {
+		l.ask(add(session, core.CommandNumber(i+1), "a", int64(i)))
+	}
+	l.start()
+	c := readOf("a")
+	c.Kind, c.Expected = core.History, 100
+	got := l.ask(c)
+	if len(got) != 1 || got[0].Status != core.Accepted {
+		t.Fatalf("%+v fault %v", got, l.fault)
+	}
+	events, err := wire.DecodeEvents(c.Actor, got[0].State)
+	if err != nil || len(events) != 401 || events[0].Seq != 100 || events[400].Seq != 500 {
+		t.Fatalf("%d events, %v", len(events), err)
+	}
+}
+
+// H2: a block that was decided under an older epoch is void, and its commands
+// are decided again.
+func TestFenceVoidsWhatIsInFlight(t *testing.T) {
+	l := newLoop(t, actor.Policy{}, func(c *Config) { c.BlockCommands = 2 })
+	session := l.session()
+	fence := core.Command{Number: 1, Actor: "tally/x", Kind: core.Fence, Principal: "operator",
+		Payload: binary.LittleEndian.AppendUint64(nil, 3)}
+	void := 0
+	l.cfg.Tap = func(a Applied) {
+		if a.Void {
+			void++
+		}
+	}
+	l.start()
+	got := l.ask(fence, add(session, 1, "a", 1), add(session, 2, "a", 2), add(session, 3, "b", 3))
+	if len(got) != 4 || l.fault != nil {
+		t.Fatalf("%+v %v", got, l.fault)
+	}
+	for _, a := range got {
+		if a.Status != core.Accepted {
+			t.Errorf("%+v", a)
+		}
+	}
+	if void == 0 {
+		t.Error("no block was void")
+	}
+	if sum := sumOf(t, l.ask(readOf("a"))[0].State); sum != 3 {
+		t.Errorf("sum %d, want 3", sum)
+	}
+}
+
+// With compaction on, the journal stays small and nothing is forgotten (H3).
+func TestCompaction(t *testing.T) {
+	l := newLoop(t, actor.Policy{SnapshotEvery: 10}, func(c *Config) {
+		c.SegmentBytes, c.CheckpointBytes, c.CompactKeep, c.HotActors = 16<<10, 8<<10, 32<<10, 4
+	})
+	session := l.session()
+	number := core.CommandNumber(0)
+	for round := range 4000 {
+		number++
+		c := add(session, number, fmt.Sprint(round%20), 1)
+		c.AckedBelow = number
+		got := l.ask(c)
+		if len(got) != 1 || got[0].Status != core.Accepted || got[0].Seq != core.Seq(round/20+1) {
+			t.Fatalf("round %d: %+v, fault %v", round, got, l.fault)
+		}
+		if round%1000 == 999 {
+			l.start()
+		}
+	}
+	if l.shard.journal.Floor() == 0 || l.shard.journal.Bytes() > 160<<10 {
+		t.Errorf("floor %d, %d bytes", l.shard.journal.Floor(), l.shard.journal.Bytes())
+	}
+	for i := range 20 {
+		if sum := sumOf(t, l.ask(readOf(fmt.Sprint(i)))[0].State); sum != 200 {
+			t.Errorf("actor %d: sum %d, want 200", i, sum)
+		}
+	}
+}
