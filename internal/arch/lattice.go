@@ -36,7 +36,7 @@ disk/disktest:          disk
 
 # what clients do, and what must hold: never the engine's logic
 checkers:               core github.com/anishathalye/porcupine
-workloads:              core core/proc core/actor net/wire checkers
+workloads:              core core/proc core/actor net/wire checkers google.golang.org/protobuf/encoding/protowire
 
 # where it all meets
 internal/testbed:       disk core/proc core core/seal core/journal core/actor net/wire core/shard core/gateway sim sim/fault net/simnet disk/simfile disk/memkv checkers workloads
