@@ -30,28 +30,15 @@ func (l *Log) CompactionTarget(excess int64) core.Index {
 // segments could be removed, or the present floor.
 func (l *Log) CompactableTo(limit core.Index) core.Index {
 	floor := l.floor
-	for i := 1; i < len(l.segments); i++ {
-		h := &l.segments[i].header
-		if h.lastIndex > limit || !l.onlyAfter(i, h.lastIndex) {
-			break
-		}
-		floor = h.lastIndex
+	for i := 1; i < len(l.segments) && l.segments[i].header.lastIndex <= limit; i++ {
+		floor = max(floor, l.segments[i].header.lastIndex)
 	}
 	return floor
 }
 
-// onlyAfter reports whether all entries in segments from i on lie above index.
-func (l *Log) onlyAfter(i int, index core.Index) bool {
-	for ; i < len(l.segments); i++ {
-		if first := l.segments[i].header.firstEntry; first != 0 && first <= index {
-			return false
-		}
-	}
-	return true
-}
-
-// Compact removes segments whose entries all lie at or below upTo, which must
-// be applied and stored durably elsewhere.
+// Compact removes the segments before which no entry above upTo, which must be
+// applied and stored durably elsewhere, was begun. An entry at or below the new
+// floor that replaced one of a removed segment may remain: recovery passes it over.
 func (l *Log) Compact(upTo core.Index, out *proc.Effects) {
 	core.Assert(upTo <= l.applied, "compaction to %d beyond the applied entry %d", upTo, l.applied)
 	l.compacting.upTo = max(l.compacting.upTo, upTo)
@@ -67,16 +54,17 @@ func (l *Log) compactNext(out *proc.Effects) {
 		return
 	}
 	h := &l.segments[1].header
-	if h.lastIndex > c.upTo || !l.onlyAfter(1, h.lastIndex) {
+	if h.lastIndex > c.upTo {
 		return
 	}
 	c.busy = true
 	out.Mark(markCompact)
 	name := segmentName(l.segments[0].number)
-	drop := h.lastIndex - l.floor
 	if h.lastIndex > l.floor {
+		drop := h.lastIndex - l.floor
+		// Not the header's term: the entry may have been replaced since.
+		l.floor, l.floorTerm = h.lastIndex, l.refs[drop-1].term
 		l.refs = append([]ref(nil), l.refs[drop:]...)
-		l.floor, l.floorTerm = h.lastIndex, h.lastTerm
 		for len(l.window) > 0 && l.windowFirst <= l.floor {
 			l.windowBytes -= int64(len(l.window[0].GetData()))
 			l.window = l.window[1:]

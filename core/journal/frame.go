@@ -45,8 +45,12 @@ const (
 	entryFixedBytes  = 24
 	stateBytes       = 24
 	sealBytes        = 8
+	segmentFixed     = 60 // bytes of a segment header without voters
 	framePayloadMax  = entryFixedBytes + BlockBytesMax
 	formatVersion    = 1
+	// unbornBytesMax is what a file may hold before it is a segment: its first
+	// write, with the segment frame and a hard state.
+	unbornBytesMax = 2*frameHeaderBytes + segmentFixed + 8*votersMax + frameAlign + stateBytes
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -138,8 +142,6 @@ type segmentHeader struct {
 	number    uint64
 	lastIndex core.Index // of the log when the segment was begun
 	lastTerm  core.Term
-
-	firstEntry core.Index // lowest entry in the segment, 0 for none; not stored
 }
 
 func (s *segmentHeader) encode() []byte {
@@ -160,7 +162,7 @@ func (s *segmentHeader) encode() []byte {
 
 func parseSegmentHeader(b []byte) (s segmentHeader, err error) {
 	le := binary.LittleEndian
-	if len(b) < 60 {
+	if len(b) < segmentFixed {
 		return s, errors.New("segment header too short")
 	}
 	if v := le.Uint32(b); v != formatVersion {
@@ -173,11 +175,11 @@ func parseSegmentHeader(b []byte) (s segmentHeader, err error) {
 	s.lastIndex = core.Index(le.Uint64(b[40:]))
 	s.lastTerm = core.Term(le.Uint64(b[48:]))
 	n := int(le.Uint32(b[56:]))
-	if n > 64 || len(b) != 60+8*n {
+	if n > votersMax || len(b) != segmentFixed+8*n {
 		return s, fmt.Errorf("segment header lists %d voters in %d bytes", n, len(b))
 	}
 	for i := range n {
-		s.identity.Voters = append(s.identity.Voters, le.Uint64(b[60+8*i:]))
+		s.identity.Voters = append(s.identity.Voters, le.Uint64(b[segmentFixed+8*i:]))
 	}
 	return s, nil
 }

@@ -17,6 +17,8 @@ const (
 	SegmentBytesMax = 2 << 30
 	// SegmentsMax bounds the files of one log: with segments of 64 MiB, 1 TiB.
 	SegmentsMax = 1 << 14
+	// votersMax bounds a segment header: Raft groups have a handful of voters.
+	votersMax = 64
 	// readBytes is how much recovery reads at a time.
 	readBytes = 256 << 10
 	// readAttempts: a read that fails this often in a row is a fault, not a hiccup.

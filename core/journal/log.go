@@ -60,6 +60,8 @@ func (c *Config) Validate() error {
 		return fmt.Errorf("journal: window of %d bytes", c.WindowBytes)
 	case len(c.Identity.Voters) == 0:
 		return fmt.Errorf("journal: the group has no voters")
+	case len(c.Identity.Voters) > votersMax:
+		return fmt.Errorf("journal: %d voters, at most %d", len(c.Identity.Voters), votersMax)
 	}
 	return nil
 }
@@ -258,8 +260,8 @@ func (l *Log) Idle(out *proc.Effects) {
 	if l.state != logOpen || l.vouched || len(l.queue) > 0 || len(l.writes) > 0 || l.rotation.step != rotateNone {
 		return
 	}
-	if l.last().size+int64(frameBytes(stateBytes)) > l.reserved {
-		return
+	if !l.fitsSlack(int64(frameBytes(stateBytes))) {
+		return // the successor vouches for a segment that is full
 	}
 	out.Mark(markVouch)
 	l.nextID++

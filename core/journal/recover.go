@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	pb "go.etcd.io/raft/v3/raftpb"
 	"google.golang.org/protobuf/proto"
 
 	"actordb/core"
@@ -16,6 +17,9 @@ type recoverStep uint8
 
 const (
 	recoverList     recoverStep = iota
+	recoverNewest               // size of the newest file
+	recoverHead                 // its segment header, or all that may be unborn
+	recoverImage                // all of it, when it has no valid header
 	recoverStat                 // size of a segment
 	recoverRead                 // its bytes, piece by piece
 	recoverRest                 // all of the rest after an invalid frame
@@ -23,7 +27,7 @@ const (
 	recoverRewrite              // writing it again (J4)
 	recoverTruncate             // cutting the tail
 	recoverSync                 // making all of it durable
-	recoverDrop                 // removing a segment that was never begun
+	recoverDrop                 // removing a file that never became a segment
 	recoverDir                  // making the names durable
 	recoverReserve              // room for appends
 )
@@ -34,14 +38,15 @@ type recovery struct {
 	op       disk.Op
 	attempts int
 
-	numbers []uint64 // found in the directory
+	numbers []uint64 // found in the directory, without the unborn one
+	unborn  uint64   // number of a file that never became a segment, or 0
 	current int      // in numbers
 	size    int64
 	buf     []byte // bytes from at on
 	at      int64  // offset of the next frame
 	sealed  bool   // the segment's seal was seen
 	vouched int64  // highest durable of a frame of this segment
-	cutAt   int64
+	reason  string // why there is no valid frame at at
 }
 
 // Recover begins to read the log. Afterwards Open or Err tells the result.
@@ -74,6 +79,13 @@ func (l *Log) recovered(res *disk.Result, out *proc.Effects) {
 	switch r.step {
 	case recoverList:
 		l.listed(res.Names, out)
+	case recoverNewest:
+		r.size = res.Size
+		l.ask(recoverHead, disk.Op{Kind: disk.OpRead, Name: r.op.Name, Length: unbornBytesMax}, out)
+	case recoverHead:
+		l.readHead(res.Data, out)
+	case recoverImage:
+		l.judgeHead(res.Data, out)
 	case recoverStat:
 		r.size = res.Size
 		l.readMore(out)
@@ -107,12 +119,11 @@ func (l *Log) recovered(res *disk.Result, out *proc.Effects) {
 	case recoverTruncate:
 		l.ask(recoverSync, disk.Op{Kind: disk.OpSync, Name: r.op.Name}, out)
 	case recoverSync:
-		l.ask(recoverDir, disk.Op{Kind: disk.OpSyncDir}, out)
+		l.dropUnborn(out)
 	case recoverDrop:
-		l.dropped(out)
+		l.ask(recoverDir, disk.Op{Kind: disk.OpSyncDir}, out)
 	case recoverDir:
-		l.ask(recoverReserve, disk.Op{Kind: disk.OpReserve, Name: segmentName(l.last().number),
-			Offset: max(l.cfg.SegmentBytes, l.last().size)}, out)
+		l.reserve(out)
 	case recoverReserve:
 		l.finish(noSpace, out)
 	}
@@ -128,8 +139,7 @@ func (l *Log) listed(names []string, out *proc.Effects) {
 	slices.Sort(r.numbers)
 	for i := 1; i < len(r.numbers); i++ {
 		if r.numbers[i] != r.numbers[i-1]+1 {
-			out.Mark(markDamage)
-			l.fail(&Damage{Segment: segmentName(r.numbers[i-1] + 1), Reason: "the file is missing"}, out)
+			l.damaged(&Damage{Segment: segmentName(r.numbers[i-1] + 1), Reason: "the file is missing"}, out)
 			return
 		}
 	}
@@ -137,7 +147,81 @@ func (l *Log) listed(names []string, out *proc.Effects) {
 		l.rotate(0, out)
 		return
 	}
-	l.firstSegment = r.numbers[0]
+	l.ask(recoverNewest, disk.Op{Kind: disk.OpStat, Name: segmentName(r.numbers[len(r.numbers)-1])}, out)
+}
+
+// readHead tells whether the newest file is a segment. It is one from the moment
+// that its first write stands in it, which is submitted when the segment before
+// it is sealed and durable. Until then the file is unborn: created and reserved,
+// while the segment before it is still being written.
+func (l *Log) readHead(head []byte, out *proc.Effects) {
+	r := &l.recovery
+	number := r.numbers[len(r.numbers)-1]
+	payload, rest, ok := firstFrame(head, 0, 0, frameSegment)
+	if ok {
+		if _, err := l.own(payload, number); err != nil {
+			l.fail(err, out)
+			return
+		}
+		r.at = int64(len(head) - len(rest))
+		_, _, ok = firstFrame(rest, l.cfg.Identity.salt(number), r.at, frameState)
+	}
+	if ok {
+		l.readFirst(out)
+		return
+	}
+	l.ask(recoverImage, disk.Op{Kind: disk.OpRead, Name: r.op.Name, Offset: r.at, Length: int(r.size - r.at)}, out)
+}
+
+// firstFrame takes a valid frame of a kind off b.
+func firstFrame(b []byte, salt uint32, offset int64, kind frameKind) (payload, rest []byte, ok bool) {
+	h, ok := parseFrameHeader(b, salt, offset)
+	if !ok || h.kind != kind || len(b) < frameBytes(h.length) {
+		return nil, nil, false
+	}
+	payload = b[frameHeaderBytes : frameHeaderBytes+h.length]
+	return payload, b[frameBytes(h.length):], checksum(salt, payload) == h.payloadCRC
+}
+
+// judgeHead decides whether a newest file without a valid first write is unborn
+// or damaged, from its bytes behind what is valid.
+func (l *Log) judgeHead(rest []byte, out *proc.Effects) {
+	r := &l.recovery
+	newest := len(r.numbers) - 1
+	number := r.numbers[newest]
+	damage := &Damage{Segment: segmentName(number), From: r.at, To: r.at + int64(len(rest)), Reason: "the segment's first frames are not valid"}
+	vouched := l.scan(damage, rest, l.cfg.Identity.salt(number))
+	// Appends wait until the first write is durable, so what is longer had one. So
+	// does the removal of older segments, so what stands alone had one.
+	if vouched || r.size > unbornBytesMax || newest == 0 && number > 1 {
+		l.damaged(damage, out)
+		return
+	}
+	r.numbers, r.unborn = r.numbers[:newest], number
+	if newest == 0 {
+		l.dropUnborn(out)
+		return
+	}
+	l.readFirst(out)
+}
+
+// dropUnborn removes the unborn file, once what is before it is known to be sound.
+func (l *Log) dropUnborn(out *proc.Effects) {
+	if n := l.recovery.unborn; n != 0 {
+		out.Mark(markDropSegment)
+		l.ask(recoverDrop, disk.Op{Kind: disk.OpRemove, Name: segmentName(n)}, out)
+		return
+	}
+	l.ask(recoverDir, disk.Op{Kind: disk.OpSyncDir}, out)
+}
+
+func (l *Log) damaged(d *Damage, out *proc.Effects) {
+	out.Mark(markDamage)
+	l.fail(d, out)
+}
+
+func (l *Log) readFirst(out *proc.Effects) {
+	l.firstSegment = l.recovery.numbers[0]
 	l.nextSegment(0, out)
 }
 
@@ -167,36 +251,26 @@ func (l *Log) parse(out *proc.Effects) {
 	r := &l.recovery
 	salt := l.cfg.Identity.salt(r.numbers[r.current])
 	used := 0
+	shift := func() { r.buf = r.buf[:copy(r.buf, r.buf[used:])] }
 	for !r.sealed {
 		rest := r.buf[used:]
 		atEnd := r.at+int64(len(rest)) >= r.size
 		h, ok := parseFrameHeader(rest, salt, r.at)
 		whole := ok && len(rest) >= frameBytes(h.length)
 		if !whole && !atEnd && (ok || len(rest) < frameHeaderBytes) {
-			r.buf = r.buf[:copy(r.buf, rest)]
+			shift()
 			l.readMore(out)
 			return
 		}
-		reason := ""
-		switch {
-		case !ok && len(rest) == 0:
-			reason = "the segment ends without a seal"
-		case !ok:
-			reason = "no valid frame header"
-		case !whole:
-			reason = "the frame is cut short"
-		case checksum(saltOf(h.kind, salt), rest[frameHeaderBytes:frameHeaderBytes+h.length]) != h.payloadCRC:
-			reason = "the payload's checksum does not match"
-		case h.prev != l.lastCRC:
-			reason = "the frame does not follow the one before it"
-		case (h.kind == frameSegment) != (r.at == 0):
-			reason = "a segment header out of place"
-		}
-		if reason != "" {
-			l.invalid(reason, out)
+		if r.reason = l.wrong(h, rest, ok, whole, salt); r.reason != "" {
+			shift()
+			l.invalid(out)
 			return
 		}
 		if err := l.take(h, rest[frameHeaderBytes:frameHeaderBytes+h.length]); err != nil {
+			if _, is := err.(*Damage); is {
+				out.Mark(markDamage)
+			}
 			l.fail(err, out)
 			return
 		}
@@ -207,6 +281,25 @@ func (l *Log) parse(out *proc.Effects) {
 		l.last().size = r.at
 	}
 	l.segmentRead(out)
+}
+
+// wrong says why no valid frame begins with rest, or "".
+func (l *Log) wrong(h frameHeader, rest []byte, ok, whole bool, salt uint32) string {
+	switch {
+	case !ok && len(rest) == 0:
+		return "the segment ends without a seal"
+	case !ok:
+		return "no valid frame header"
+	case !whole:
+		return "the frame is cut short"
+	case checksum(saltOf(h.kind, salt), rest[frameHeaderBytes:frameHeaderBytes+h.length]) != h.payloadCRC:
+		return "the payload's checksum does not match"
+	case h.prev != l.lastCRC:
+		return "the frame does not follow the one before it"
+	case (h.kind == frameSegment) != (l.recovery.at == 0):
+		return "a segment header out of place"
+	}
+	return ""
 }
 
 func saltOf(kind frameKind, salt uint32) uint32 {
@@ -226,46 +319,24 @@ func (l *Log) take(h frameHeader, payload []byte) error {
 	}
 	switch h.kind {
 	case frameSegment:
-		s, err := parseSegmentHeader(payload)
+		s, err := l.own(payload, number)
 		if err != nil {
-			return fmt.Errorf("%s: %w", segmentName(number), err)
-		}
-		if s.identity.Cluster != l.cfg.Identity.Cluster || s.identity.Shard != l.cfg.Identity.Shard ||
-			s.identity.Replica != l.cfg.Identity.Replica || s.number != number {
-			return fmt.Errorf("%w: %s belongs to cluster %x, shard %d, replica %d, segment %d; this is cluster %x, shard %d, replica %d: check the data directory",
-				ErrForeign, segmentName(number), s.identity.Cluster[:4], s.identity.Shard, s.identity.Replica, s.number,
-				l.cfg.Identity.Cluster[:4], l.cfg.Identity.Shard, l.cfg.Identity.Replica)
+			return err
 		}
 		if r.current == 0 {
 			l.floor, l.floorTerm = s.lastIndex, s.lastTerm
 			l.windowFirst = l.floor + 1
 			l.cfg.Identity.Voters = s.identity.Voters
 		}
+		if s.lastIndex > l.Last() || s.lastIndex > 0 && number == 1 {
+			return here(fmt.Sprintf("the segment continues entry %d of a log that ends at %d", s.lastIndex, l.Last()))
+		}
 		l.segments = append(l.segments, segment{number: number, lastIndex: s.lastIndex, header: s})
 	case frameEntry:
 		if len(payload) < entryFixedBytes {
 			return here("an entry without its fixed part")
 		}
-		e := decodeEntry(slices.Clone(payload))
-		index := core.Index(e.GetIndex())
-		if index <= l.floor || index > l.Last()+1 {
-			return here(fmt.Sprintf("entry %d in a log of %d to %d", index, l.floor+1, l.Last()))
-		}
-		if index <= l.Last() {
-			l.refs = l.refs[:index-l.floor-1]
-			l.dropWindowFrom(index)
-		}
-		if len(l.window) == 0 {
-			l.windowFirst = index
-		}
-		l.window = append(l.window, e)
-		l.windowBytes += int64(len(e.GetData()))
-		l.refs = append(l.refs, ref{term: core.Term(e.GetTerm()), segment: uint32(number), offset: uint32(r.at), length: uint32(h.length)})
-		s := l.last()
-		s.lastIndex = index
-		if s.header.firstEntry == 0 || index < s.header.firstEntry {
-			s.header.firstEntry = index
-		}
+		return l.takeEntry(h, decodeEntry(slices.Clone(payload)), here)
 	case frameState:
 		if len(payload) != stateBytes {
 			return here("a hard state of the wrong size")
@@ -274,8 +345,56 @@ func (l *Log) take(h frameHeader, payload []byte) error {
 		l.hardWritten.Term, l.hardWritten.Vote, l.hardWritten.Commit = l.hard.Term, l.hard.Vote, l.hard.Commit
 		l.trimRecovered()
 	case frameSeal:
+		if len(payload) != sealBytes || core.Index(le64(payload)) != l.last().lastIndex {
+			return here(fmt.Sprintf("a seal that does not name entry %d, the last one", l.last().lastIndex))
+		}
 		r.sealed = true
 	}
+	return nil
+}
+
+// own reads a segment header and refuses that of another log.
+func (l *Log) own(payload []byte, number uint64) (segmentHeader, error) {
+	s, err := parseSegmentHeader(payload)
+	mine := &l.cfg.Identity
+	switch {
+	case err != nil:
+		return s, fmt.Errorf("%s: %w", segmentName(number), err)
+	case s.identity.Cluster != mine.Cluster || s.identity.Shard != mine.Shard || s.identity.Replica != mine.Replica || s.number != number:
+		return s, fmt.Errorf("%w: %s belongs to cluster %x, shard %d, replica %d, segment %d; this is cluster %x, shard %d, replica %d: check the data directory",
+			ErrForeign, segmentName(number), s.identity.Cluster[:4], s.identity.Shard, s.identity.Replica, s.number,
+			mine.Cluster[:4], mine.Shard, mine.Replica)
+	}
+	return s, nil
+}
+
+// takeEntry adds an entry and drops those that it replaces.
+func (l *Log) takeEntry(h frameHeader, e *pb.Entry, here func(string) error) error {
+	r := &l.recovery
+	index := core.Index(e.GetIndex())
+	if index == 0 || index > l.Last()+1 {
+		return here(fmt.Sprintf("entry %d in a log of %d to %d", index, l.floor+1, l.Last()))
+	}
+	l.last().lastIndex = index
+	if index <= l.floor {
+		// It replaced an entry of a segment that is gone, and was applied since.
+		if index == l.floor {
+			l.floorTerm = core.Term(e.GetTerm())
+		}
+		l.refs, l.window, l.windowBytes, l.windowFirst = l.refs[:0], l.window[:0], 0, l.floor+1
+		return nil
+	}
+	if index <= l.Last() {
+		l.refs = l.refs[:index-l.floor-1]
+		l.dropWindowFrom(index)
+	}
+	if len(l.window) == 0 {
+		l.windowFirst = index
+	}
+	l.window = append(l.window, e)
+	l.windowBytes += int64(len(e.GetData()))
+	l.refs = append(l.refs, ref{term: core.Term(e.GetTerm()), segment: uint32(r.numbers[r.current]),
+		offset: uint32(r.at), length: uint32(h.length)})
 	return nil
 }
 
@@ -294,15 +413,14 @@ func (l *Log) trimRecovered() {
 
 // invalid is where no valid frame begins. In a segment that has a successor
 // this is damage; in the last one the rest decides.
-func (l *Log) invalid(reason string, out *proc.Effects) {
+func (l *Log) invalid(out *proc.Effects) {
 	r := &l.recovery
-	r.op.To = reason
 	if r.at >= r.size {
 		l.judge(nil, out)
 		return
 	}
 	l.ask(recoverRest, disk.Op{Kind: disk.OpRead, Name: segmentName(r.numbers[r.current]),
-		Offset: r.at, Length: int(r.size - r.at), To: reason}, out)
+		Offset: r.at, Length: int(r.size - r.at)}, out)
 }
 
 // judge decides between damage and a torn tail (J3) from all bytes that follow
@@ -310,29 +428,10 @@ func (l *Log) invalid(reason string, out *proc.Effects) {
 func (l *Log) judge(rest []byte, out *proc.Effects) {
 	r := &l.recovery
 	number := r.numbers[r.current]
-	salt := l.cfg.Identity.salt(number)
-	damage := &Damage{Segment: segmentName(number), From: r.at, To: r.at + int64(len(rest)), After: l.Last(), Reason: r.op.To}
-	vouched := !l.isLast()
-	for at := frameAlign; at+frameHeaderBytes <= len(rest); at += frameAlign {
-		h, ok := parseFrameHeader(rest[at:], salt, r.at+int64(at))
-		if !ok {
-			continue
-		}
-		if !damage.ValidNext {
-			damage.ValidNext, damage.To = true, r.at+int64(at)
-		}
-		vouched = vouched || h.durable > r.at
-		at += padded(h.length) + frameHeaderBytes - frameAlign
-	}
-	if vouched {
-		out.Mark(markDamage)
-		l.fail(damage, out)
-		return
-	}
-	if r.at == 0 {
-		// The header was never durable: the segment was being begun.
-		out.Mark(markDropSegment)
-		l.ask(recoverDrop, disk.Op{Kind: disk.OpRemove, Name: segmentName(number)}, out)
+	damage := &Damage{Segment: segmentName(number), From: r.at, To: r.at + int64(len(rest)), After: l.Last(), Reason: r.reason}
+	vouched := l.scan(damage, rest, l.cfg.Identity.salt(number))
+	if vouched || !l.isLast() { // a successor is begun only when all of it is durable
+		l.damaged(damage, out)
 		return
 	}
 	for _, c := range rest {
@@ -344,17 +443,21 @@ func (l *Log) judge(rest []byte, out *proc.Effects) {
 	l.segmentRead(out)
 }
 
-func (l *Log) dropped(out *proc.Effects) {
-	r := &l.recovery
-	r.numbers = r.numbers[:r.current]
-	if len(r.numbers) == 0 {
-		l.rotate(0, out)
-		return
+// scan looks in the bytes from d.From on for frames that vouch for that place,
+// and ends d where the first valid frame begins.
+func (l *Log) scan(d *Damage, rest []byte, salt uint32) (vouched bool) {
+	for at := frameAlign; at+frameHeaderBytes <= len(rest); at += frameAlign {
+		h, ok := parseFrameHeader(rest[at:], salt, d.From+int64(at))
+		if !ok {
+			continue
+		}
+		if !d.ValidNext {
+			d.ValidNext, d.To = true, d.From+int64(at)
+		}
+		vouched = vouched || h.durable > d.From
+		at += frameBytes(h.length) - frameAlign
 	}
-	// The one before it is sealed, and durable: a successor was begun.
-	r.current--
-	l.rotation.sealed = true
-	l.ask(recoverDir, disk.Op{Kind: disk.OpSyncDir}, out)
+	return vouched
 }
 
 func (l *Log) segmentRead(out *proc.Effects) {
@@ -383,6 +486,19 @@ func (l *Log) settle(out *proc.Effects) {
 	l.ask(recoverSync, disk.Op{Kind: disk.OpSync, Name: name}, out)
 }
 
+// reserve sets space aside for appends, unless the next one begins a segment.
+func (l *Log) reserve(out *proc.Effects) {
+	switch {
+	case len(l.segments) == 0:
+		l.rotate(0, out)
+	case l.rotation.sealed:
+		l.finish(false, out)
+	default:
+		l.ask(recoverReserve, disk.Op{Kind: disk.OpReserve, Name: segmentName(l.last().number),
+			Offset: max(l.cfg.SegmentBytes, l.last().size)}, out)
+	}
+}
+
 func (l *Log) finish(noSpace bool, out *proc.Effects) {
 	s := l.last()
 	l.durable = s.size
@@ -394,8 +510,7 @@ func (l *Log) finish(noSpace bool, out *proc.Effects) {
 	}
 	if n := l.hard.GetCommit(); core.Index(n) > l.Last() {
 		// A commit index never runs ahead of what is durable with it.
-		out.Mark(markDamage)
-		l.fail(&Damage{Segment: segmentName(s.number), From: s.size, To: s.size, After: l.Last(),
+		l.damaged(&Damage{Segment: segmentName(s.number), From: s.size, To: s.size, After: l.Last(),
 			Reason: fmt.Sprintf("entries up to %d were committed, the log ends at %d", n, l.Last())}, out)
 		return
 	}

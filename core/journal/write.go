@@ -77,6 +77,12 @@ func (l *Log) fits(need int64) bool {
 	return len(l.segments) > 0 && !l.rotation.sealed && l.last().size+need+slackBytes <= l.reserved
 }
 
+// fitsSlack tells whether need bytes of other frames than entries fit: they may
+// use the slack, but for the seal's part.
+func (l *Log) fitsSlack(need int64) bool {
+	return len(l.segments) > 0 && !l.rotation.sealed && l.last().size+need+int64(frameBytes(sealBytes)) <= l.reserved
+}
+
 // flush writes what is queued and fits, in one write.
 func (l *Log) flush(out *proc.Effects) {
 	if l.state != logOpen || l.rotation.step != rotateNone || len(l.queue) == 0 {
@@ -92,8 +98,8 @@ func (l *Log) flush(out *proc.Effects) {
 		r := &l.queue[i]
 		need := requestBytes(r)
 		roomy := l.fits(need + int64(len(buf)))
-		if len(r.entries) == 0 { // may use the slack, but for the seal's part
-			roomy = !l.rotation.sealed && start+int64(len(buf))+need+int64(frameBytes(sealBytes)) <= l.reserved
+		if len(r.entries) == 0 {
+			roomy = l.fitsSlack(need + int64(len(buf)))
 		}
 		if !roomy {
 			break
@@ -137,24 +143,27 @@ func (l *Log) encode(buf []byte, r *request, s *segment, salt uint32, start int6
 				offset: uint32(at), length: uint32(entryFixedBytes + len(e.GetData()))}
 		}
 		s.lastIndex = index
-		if s.header.firstEntry == 0 || index < s.header.firstEntry {
-			s.header.firstEntry = index
-		}
 	}
 	changed := l.hardWritten.GetTerm() != l.hard.GetTerm() || l.hardWritten.GetVote() != l.hard.GetVote() ||
-		l.hardWritten.GetCommit() != l.hard.GetCommit()
-	if changed || r.vouch || r.hard != nil {
-		buf = l.frame(buf, salt, start+int64(len(buf)), frameState, l.encodeHard(), nil)
+		l.hardWritten.GetCommit() != l.commitUpTo(s.lastIndex)
+	if changed || len(r.entries) == 0 || r.hard != nil {
+		buf = l.frame(buf, salt, start+int64(len(buf)), frameState, l.encodeHard(s.lastIndex), nil)
 	}
 	l.vouched = r.vouch
 	return buf
 }
 
-func (l *Log) encodeHard() []byte {
+// commitUpTo is the commit index as it may be written behind entry last: a
+// commit index in the file never runs ahead of the entries in it, though the
+// quorum's may run ahead of what this replica has written.
+func (l *Log) commitUpTo(last core.Index) uint64 { return min(l.hard.GetCommit(), uint64(last)) }
+
+func (l *Log) encodeHard(last core.Index) []byte {
+	commit := l.commitUpTo(last)
 	h := binary.LittleEndian.AppendUint64(nil, l.hard.GetTerm())
 	h = binary.LittleEndian.AppendUint64(h, l.hard.GetVote())
-	h = binary.LittleEndian.AppendUint64(h, l.hard.GetCommit())
-	l.hardWritten.Term, l.hardWritten.Vote, l.hardWritten.Commit = l.hard.Term, l.hard.Vote, l.hard.Commit
+	h = binary.LittleEndian.AppendUint64(h, commit)
+	l.hardWritten.Term, l.hardWritten.Vote, l.hardWritten.Commit = l.hard.Term, l.hard.Vote, &commit
 	return h
 }
 
@@ -288,13 +297,8 @@ func (l *Log) outOfSpace(out *proc.Effects) {
 	l.rotation = rotation{sealed: l.rotation.sealed}
 	l.noSpace = true
 	out.Mark(markNoSpace)
-	l.flush2(out)
-}
-
-// flush2 lets requests without entries use the slack while there is no space.
-func (l *Log) flush2(out *proc.Effects) {
-	if len(l.queue) > 0 && len(l.queue[0].entries) == 0 && len(l.segments) > 0 && !l.rotation.sealed &&
-		l.last().size+requestBytes(&l.queue[0])+int64(frameBytes(sealBytes)) <= l.reserved {
+	// What needs no entry's space goes on.
+	if len(l.queue) > 0 && (len(l.queue[0].entries) == 0 && l.fitsSlack(requestBytes(&l.queue[0])) || l.fits(requestBytes(&l.queue[0]))) {
 		l.flush(out)
 	}
 }
@@ -339,7 +343,7 @@ func (l *Log) drained(out *proc.Effects) {
 	salt := l.cfg.Identity.salt(r.number)
 	l.lastCRC, l.durable = 0, 0
 	r.buf = l.frame(nil, salt, 0, frameSegment, r.header.encode(), nil)
-	r.buf = l.frame(r.buf, salt, int64(len(r.buf)), frameState, l.encodeHard(), nil)
+	r.buf = l.frame(r.buf, salt, int64(len(r.buf)), frameState, l.encodeHard(last), nil)
 	r.step = rotateHeader
 	out.File(l.cfg.Tokens+tokenRotate, disk.Op{Kind: disk.OpWrite, Sync: true, Name: segmentName(r.number), Data: r.buf})
 }

@@ -22,6 +22,7 @@ type walk struct {
 	handle  uint32
 	target  core.Seq // the actor's durable end when the walk began
 	base    core.Seq // events up to here are in the state already
+	began   core.Seq // base at the start: where a stored state stood
 	state   actor.State
 	step    walkStep
 	at      core.Index
@@ -85,7 +86,7 @@ func (s *Shard) askSnapshot(w *walk, k *known) {
 
 // walkFrom goes on once it is known which state the walk starts from.
 func (s *Shard) walkFrom(w *walk, k *known, base core.Seq, state actor.State) {
-	w.base, w.state, w.step, w.at = base, state, walkBack, k.last
+	w.base, w.began, w.state, w.step, w.at = base, base, state, walkBack, k.last
 	if base >= w.target {
 		s.finishWalk(w)
 		return
@@ -212,7 +213,7 @@ func (s *Shard) visitLight(w *walk, k *known, b *journal.Block) bool {
 		state, err := kind.DecodeState(light.State)
 		if err == nil {
 			s.out.Mark(markFromLight)
-			w.state, w.base = state, light.Seq
+			w.state, w.base, w.began = state, light.Seq, light.Seq
 			s.finishWalk(w)
 			return false
 		}
@@ -305,6 +306,9 @@ func (s *Shard) finishWalk(w *walk) {
 		}
 		core.Assert(w.base == k.seq, "%s hydrated to %d of %d", k.id, w.base, k.seq)
 		s.out.Mark(markHydrate)
+		if s.cfg.OnHydrate != nil {
+			s.cfg.OnHydrate(Hydrated{Actor: k.id, Snapshot: w.began, Seq: w.base, State: a.kind.AppendState(nil, w.state)})
+		}
 		a.state, a.seq, a.last, a.snap = w.state, k.seq, k.last, k.snap()
 		s.parked -= len(a.waiting)
 		s.mailbox.pushFirst(a.waiting)

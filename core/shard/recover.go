@@ -94,6 +94,9 @@ func (s *Shard) loadMeta(res *disk.KVResult) error {
 			return fmt.Errorf("derived store, checkpoint: %w", err)
 		}
 		s.out.Mark(markFromCheckpoint)
+		if s.cfg.Tap != nil {
+			s.cfg.Tap(Applied{Shard: s.cfg.Shard, Index: s.applied, Timestamp: s.clock, Restored: true})
+		}
 	}
 	if s.applied < s.journal.Floor() {
 		return fmt.Errorf("the derived store reflects entry %d, but the journal begins after %d: restore the store from a backup", s.applied, s.journal.Floor())

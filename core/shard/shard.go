@@ -83,6 +83,16 @@ type Config struct {
 	// Tap sees every entry that is applied, in order. For checkers; nil in
 	// production. It must not keep the block's bytes from being collected.
 	Tap func(Applied)
+	// OnHydrate sees every state that is brought back to memory. For checkers.
+	OnHydrate func(Hydrated)
+}
+
+// Hydrated is what OnHydrate sees. State is encoded as the kind does.
+type Hydrated struct {
+	Actor    core.ActorID
+	Snapshot core.Seq // of the stored state that it began with, 0 for none
+	Seq      core.Seq
+	State    []byte
 }
 
 // Applied is what a Tap sees.
@@ -92,6 +102,7 @@ type Applied struct {
 	Term      core.Term
 	Timestamp core.Timestamp
 	Void      bool
+	Restored  bool // not an entry: a checkpoint at Index was loaded instead of all before it
 	Block     *journal.Block
 }
 
@@ -463,3 +474,6 @@ func (s *Shard) operator(p core.Principal) bool {
 	}
 	return false
 }
+
+// Serving reports whether the replica leads and has caught up with its log.
+func (s *Shard) Serving() bool { return s.phase == phaseServing && s.leading }

@@ -1,0 +1,123 @@
+package testbed
+
+import (
+	crand "crypto/rand"
+	"fmt"
+	"io"
+	"math/rand/v2"
+
+	"actordb/checkers"
+	"actordb/core"
+	"actordb/core/gateway"
+	"actordb/core/proc"
+	"actordb/core/shard"
+	"actordb/sim"
+	"actordb/workloads"
+)
+
+// entropy is what Raft draws from: the replica's own stream.
+type entropy struct{ r *rand.Rand }
+
+func (e entropy) Read(p []byte) (int, error) {
+	for i := range p {
+		p[i] = byte(e.r.Uint32())
+	}
+	return len(p), nil
+}
+
+var _ io.Reader = entropy{}
+
+// buildServers makes the servers: a gateway and some shards on each, every
+// shard a group of one voter.
+func (r *run) buildServers() error {
+	o, s, w := &r.options, &r.settings, r.world
+	var homes []proc.Addr
+	for n := range o.Nodes {
+		node := w.AddNode(r.clock())
+		r.servers = append(r.servers, node)
+		for k := range s.Shards {
+			homes = append(homes, proc.Addr{Node: node, Proc: uint32(k + 1)})
+		}
+		_ = n
+	}
+	placement, err := shard.Spread(homes)
+	if err != nil {
+		return err
+	}
+	r.placement = placement
+	for n, node := range r.servers {
+		g := s.gateway
+		g.Placement, g.ClusterPeers = placement, clusterPeers
+		at := w.Spawn(node, fmt.Sprintf("gateway-%d", n), fmt.Sprintf("%sgateway-%d", clusterPeers, n), sim.Storage{},
+			func(env proc.Env) proc.Process { return gateway.New(g, env) })
+		r.gateways = append(r.gateways, at)
+		for k := range s.Shards {
+			if err := r.buildShard(core.ShardID(n*s.Shards+k), node); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (r *run) buildShard(id core.ShardID, node proc.NodeID) error {
+	cfg := r.settings.shard
+	cfg.Shard, cfg.Cluster, cfg.Placement = id, clusterID(r.options.Seed), r.placement
+	cfg.TrustedPeers = clusterPeers
+	cfg.Operators = []core.Principal{operatorPeer}
+	cfg.Secret[0] = byte(id)
+	store := r.disks.add(fmt.Sprintf("shard-%d", id), node)
+	lives := uint64(0)
+	name := fmt.Sprintf("shard-%d", id)
+	factory := func(env proc.Env) proc.Process {
+		lives++
+		c := cfg
+		c.Kinds = workloads.Kinds()
+		stream := entropy{rand.New(rand.NewPCG(env.Rand.Uint64(), env.Rand.Uint64()))}
+		c.BeforeRaft = func() { crand.Reader = stream }
+		incarnation := uint64(id)<<32 | lives
+		c.Tap = func(a shard.Applied) { r.tap(incarnation, a) }
+		c.OnHydrate = r.hydrated
+		return shard.New(c, env)
+	}
+	if err := cfgWithKinds(cfg).Validate(); err != nil {
+		return err
+	}
+	at := r.world.Spawn(node, name, clusterPeers+name, sim.Storage{Files: store.files, KV: store.kv}, factory)
+	if at != r.placement.Home(id) {
+		return fmt.Errorf("shard %d runs at %s, the placement says %s", id, at, r.placement.Home(id))
+	}
+	store.addr = at
+	return nil
+}
+
+func cfgWithKinds(c shard.Config) *shard.Config {
+	c.Kinds = workloads.Kinds()
+	return &c
+}
+
+// clock draws a server's clock error: within what an operator would tolerate.
+func (r *run) clock() sim.ClockConfig {
+	if r.options.Faults == "none" {
+		return sim.ClockConfig{}
+	}
+	return r.drawClock()
+}
+
+// tap sees what a replica applies.
+func (r *run) tap(incarnation uint64, a shard.Applied) {
+	record := checkers.LogRecord{Shard: a.Shard, Incarnation: incarnation, Index: a.Index, Term: a.Term,
+		Timestamp: a.Timestamp, Void: a.Void, Restored: a.Restored}
+	if a.Block != nil && !a.Void {
+		rows := a.Block.Rows()
+		r.events = r.events[:0]
+		for i := range rows {
+			r.events = append(r.events, a.Block.Event(i))
+		}
+		record.Events = r.events
+		for i := range r.events {
+			r.know(&r.events[i])
+		}
+	}
+	r.applied.Add(&record)
+}

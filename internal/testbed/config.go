@@ -1,0 +1,106 @@
+package testbed
+
+import (
+	"math/rand/v2"
+	"time"
+
+	"actordb/core/gateway"
+	"actordb/core/proc"
+	"actordb/core/shard"
+)
+
+// Identities of the simulated cluster.
+const (
+	clusterPeers = "spiffe://testbed/cluster/"
+	clientPeers  = "spiffe://testbed/client/"
+	operatorPeer = "spiffe://testbed/operator"
+)
+
+// epoch is true wall time at the start of every run: 2025-09-29, the day that
+// the paper's queries ask about.
+const epoch = int64(1759104000e9)
+
+// settings are what a seed draws beside its faults: sizes small enough that
+// every limit and every rare path is met within a run.
+type settings struct {
+	Shards  int // per server
+	Clients int
+	shard   shard.Config
+	gateway gateway.Config
+	// of clients
+	timeout, backoffMax, deadline time.Duration
+	lifetime                      time.Duration // of sessions
+	think                         time.Duration
+	fences                        time.Duration // between fences of the operator; 0: none
+	strategy                      string
+}
+
+func between(r *rand.Rand, lo, hi int) int { return lo + r.IntN(hi-lo+1) }
+
+// drawSettings makes a seed's settings. The profile "none" gets the middle of
+// the road, so that a run without faults measures the engine and not its limits.
+func drawSettings(r *rand.Rand, o *Options) settings {
+	s := settings{
+		Shards: 2, Clients: o.Clients,
+		timeout: 400 * time.Millisecond, backoffMax: 200 * time.Millisecond, deadline: 6 * time.Second,
+		lifetime: time.Hour, think: o.Think,
+	}
+	c := shard.DefaultConfig()
+	c.SegmentBytes, c.WindowBytes, c.CheckpointBytes = 1<<20, 1<<20, 512<<10
+	c.BlockBytes = 256 << 10
+	g := gateway.DefaultConfig()
+	g.ResendBase, g.ResendMax, g.Deadline = 30e6, 100e6, proc.Tick(s.deadline)
+	if o.Faults != "none" {
+		s.Shards = between(r, 1, 3)
+		c.SegmentBytes = int64(32<<10) << r.IntN(5)
+		c.WindowBytes = int64(4<<10) << r.IntN(8)
+		c.CheckpointBytes = int64(16<<10) << r.IntN(6)
+		c.BlockBytes = 8 << 10 << r.IntN(6)
+		c.BlockCommands = 1 << r.IntN(10)
+		c.Pipeline = between(r, 1, 6)
+		c.HotActors = 4 << r.IntN(8)
+		c.Hydrations = between(r, 1, 16)
+		c.MailboxCommands = 8 << r.IntN(7)
+		c.Sessions.Sessions = o.Clients + between(r, 2, 400)
+		c.Sessions.Window = between(r, 4, 64)
+		if r.IntN(2) == 0 {
+			c.CompactKeep = 3 * c.SegmentBytes
+		}
+		if r.IntN(2) == 0 {
+			s.lifetime = time.Duration(between(r, 2, 20)) * time.Second
+		}
+		if r.IntN(2) == 0 {
+			s.fences = time.Duration(between(r, 300, 3000)) * time.Millisecond
+		}
+		g.PendingMax = 16 << r.IntN(6)
+	}
+	s.shard, s.gateway = c, g
+	if s.strategy = o.Strategy; s.strategy == "" {
+		s.strategy = "time"
+		if o.Faults != "none" {
+			s.strategy = []string{"time", "random", "pct"}[r.IntN(3)]
+		}
+	}
+	return s
+}
+
+// queueLimits are the run's own idea of the limits (see checkers.Terms).
+func (s *settings) queueLimits() map[string]int {
+	return map[string]int{
+		"shard.mailbox":       s.shard.MailboxCommands,
+		"shard.mailbox-bytes": s.shard.MailboxBytes,
+		"shard.flights":       s.shard.Pipeline,
+		"shard.sessions":      s.shard.Sessions.Sessions,
+		"shard.walks":         s.shard.Hydrations + 1,
+		"gateway.pending":     s.gateway.PendingMax,
+	}
+}
+
+func clusterID(seed uint64) (id [16]byte) {
+	for i := range 8 {
+		id[i] = byte(seed >> (8 * i))
+	}
+	id[15] = 1
+	return id
+}
+

@@ -1,0 +1,325 @@
+package testbed
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"actordb/checkers"
+	"actordb/core/journal"
+	"actordb/core/proc"
+	"actordb/disk/memkv"
+	"actordb/disk/simfile"
+	"actordb/sim/fault"
+)
+
+// store is the disk of one shard replica.
+type store struct {
+	node  proc.NodeID
+	addr  proc.Addr
+	label string // prefix of its files in reports: they share their node's disk
+	files *simfile.Disk
+	kv    *memkv.Sim
+	atlas *simfile.Atlas
+
+	faults  simfile.Faults
+	ops     uint64 // counted when bits were last flipped
+	damaged []*damage
+}
+
+// damage is one that was done on purpose and is not settled yet.
+type damage struct {
+	checkers.Damage
+	name     string
+	reported bool
+	settled  bool
+}
+
+// disks are all stores of a run. They are the fault schedule's target for what
+// concerns storage and clients, and the operator who mends what was damaged.
+type disks struct {
+	run     *run
+	stores  []*store
+	rates   map[string]int
+	flips   *rand.Rand
+	hits    map[string]uint64
+	reports []checkers.Report
+	done    []*damage
+}
+
+func (d *disks) add(label string, node proc.NodeID) *store {
+	w := d.run.world
+	s := &store{node: node, label: label, atlas: &simfile.Atlas{Redundancy: 1}}
+	now := func() int64 { return int64(w.Now()) }
+	count := func(site string) { d.hits[site]++ }
+	s.files = simfile.New(simfile.Config{
+		Rand: w.Stream("disk " + label), Now: now, Count: count, Atlas: s.atlas,
+		Latencies: simfile.Latencies{
+			Read:  simfile.Latency{Base: 60 * time.Microsecond, Jitter: 40 * time.Microsecond},
+			Write: simfile.Latency{Base: 20 * time.Microsecond, Jitter: 20 * time.Microsecond},
+			Sync:  simfile.Latency{Base: 200 * time.Microsecond, Jitter: 200 * time.Microsecond, TailPPM: 2000, Tail: 20 * time.Millisecond},
+			Meta:  simfile.Latency{Base: 50 * time.Microsecond, Jitter: 50 * time.Microsecond},
+		},
+		Eligible: func(name string, off, n int64) bool { return s.vouched(name) >= off+n },
+	})
+	s.kv = memkv.NewSim(memkv.Config{
+		Rand: w.Stream("kv " + label), Now: now, Count: count,
+		Latencies: memkv.Latencies{
+			Read:  memkv.Latency{Base: 30 * time.Microsecond, Jitter: 30 * time.Microsecond},
+			Apply: memkv.Latency{Base: 10 * time.Microsecond, Jitter: 10 * time.Microsecond},
+			Flush: memkv.Latency{Base: 2 * time.Millisecond, Jitter: 2 * time.Millisecond},
+		},
+	})
+	d.stores = append(d.stores, s)
+	return s
+}
+
+// vouched is how many first bytes of a file the journal can tell to be damaged
+// if they are: what lies beyond looks like a torn tail, and a group of one has
+// no second copy to know better.
+func (s *store) vouched(name string) int64 {
+	image, ok := s.files.ExportDurable(name)
+	if !ok {
+		return 0
+	}
+	return journal.Vouched(image)
+}
+
+func (d *disks) apply(s *store) {
+	ppm := func(site string) uint32 { return uint32(d.rates[site]) }
+	f := &s.faults
+	f.ShortWrite, f.WriteError = ppm(fault.ShortWrite), ppm(fault.WriteError)
+	f.ReadError, f.SyncError = ppm(fault.ReadError), ppm(fault.SyncError)
+	f.TornWrite, f.LostUnsynced, f.LostDirent = ppm(fault.TornWrite), ppm(fault.LostUnsynced), ppm(fault.LostDirent)
+	s.files.SetFaults(*f)
+	s.kv.SetFaults(memkv.Faults{ReadError: f.ReadError, WriteError: f.WriteError, LostUnflushed: d.lostUnflushed()})
+}
+
+// lostUnflushed: a store without its own log always stands to lose what it did
+// not flush, in half of the crashes of a run with faults.
+func (d *disks) lostUnflushed() uint32 {
+	if d.run.options.Faults == "none" {
+		return 0
+	}
+	return 500_000
+}
+
+// SetRate implements fault.Target.
+func (d *disks) SetRate(site string, ppm int) error {
+	d.rates[site] = ppm
+	for _, s := range d.stores {
+		d.apply(s)
+	}
+	return nil
+}
+
+// DiskFull implements fault.Target.
+func (d *disks) DiskFull(node proc.NodeID, bytesLeft int64) {
+	for _, s := range d.of(node) {
+		s.faults.QuotaBytes = 0
+		if bytesLeft >= 0 {
+			s.faults.QuotaBytes = s.used(d.run.settings.shard.SegmentBytes) + bytesLeft
+		}
+		d.apply(s)
+	}
+}
+
+// used is what a store's files take, reservations included, or a little more.
+func (s *store) used(segment int64) (n int64) {
+	names, err := s.files.FS().List()
+	if err != nil {
+		return 0
+	}
+	for i, name := range names {
+		image, _ := s.files.Export(name)
+		if i == len(names)-1 {
+			n += max(int64(len(image)), segment)
+		} else {
+			n += int64(len(image))
+		}
+	}
+	return max(n, 1)
+}
+
+// SlowDisk implements fault.Target.
+func (d *disks) SlowDisk(node proc.NodeID, times int64) {
+	for _, s := range d.of(node) {
+		s.faults.SlowDisk, s.faults.SlowFactor = 0, 0
+		if times > 1 {
+			s.faults.SlowDisk, s.faults.SlowFactor = 1_000_000, int(times)
+		}
+		d.apply(s)
+	}
+}
+
+// LoseKV implements fault.Target. A compacted journal cannot rebuild the store,
+// so there it is not lost: nothing holds a second copy in a group of one.
+func (d *disks) LoseKV(node proc.NodeID) bool {
+	if d.run.settings.shard.CompactKeep > 0 {
+		return false
+	}
+	lost := false
+	for _, s := range d.of(node) {
+		lost = lost || s.kv.Len() > 0
+		s.kv.Lose()
+	}
+	return lost
+}
+
+// CrashClient implements fault.Target.
+func (d *disks) CrashClient(node proc.NodeID) bool { return d.run.crashClient(node) }
+
+// RestartClient implements fault.Target.
+func (d *disks) RestartClient(node proc.NodeID) { d.run.restartClient(node) }
+
+// Hits implements fault.Target.
+func (d *disks) Hits() map[string]uint64 {
+	hits := make(map[string]uint64, len(d.hits))
+	for site, n := range d.hits {
+		if site != fault.KVLost {
+			hits[site] = n
+		}
+	}
+	return hits
+}
+
+func (d *disks) of(node proc.NodeID) []*store {
+	var list []*store
+	for _, s := range d.stores {
+		if s.node == node {
+			list = append(list, s)
+		}
+	}
+	return list
+}
+
+// rot flips bits, as many as the rate says of the operations since the last
+// time, and looks after the damage that was done before.
+func (d *disks) rot() {
+	for _, s := range d.stores {
+		d.settle(s)
+		n := s.files.OpCount()
+		chance := uint64(d.rates[fault.BitFlip]) * (n - s.ops)
+		s.ops = n
+		if chance > 0 && d.flips.Uint64N(1_000_000) < chance {
+			d.flip(s)
+		}
+	}
+}
+
+// flip damages one bit where a group of one can tell: below what a later frame
+// vouches for.
+func (d *disks) flip(s *store) {
+	names, err := s.files.FS().List()
+	if err != nil || len(names) == 0 {
+		return
+	}
+	var ranges []simfile.Range
+	for _, name := range names {
+		if n := s.vouched(name); n > 0 {
+			ranges = append(ranges, simfile.Range{Name: name, Offset: 0, Length: n})
+		}
+	}
+	before := len(s.files.Damages())
+	if len(ranges) == 0 || !s.files.FlipRandom(ranges) {
+		return
+	}
+	after := s.files.Damages()
+	for _, x := range after[min(before, len(after)):] {
+		s.damaged = append(s.damaged, &damage{name: x.Name, Damage: checkers.Damage{
+			Place: s.place(x.Name, x.Offset, x.Length), Kind: x.Kind, At: int64(d.run.world.Now()), Truth: true}})
+	}
+}
+
+func (s *store) place(name string, off, n int64) checkers.Place {
+	return checkers.Place{Node: uint32(s.node), File: s.label + "/" + name, Offset: off, Length: n}
+}
+
+// settle looks for damage that is gone though nobody mended it: cut off, or
+// written over by one who did not look.
+func (d *disks) settle(s *store) {
+	now := s.files.Damages()
+	for _, x := range s.damaged {
+		if x.settled || slices.ContainsFunc(now, func(y simfile.Damage) bool {
+			return y.Name == x.name && y.Offset < x.Offset+x.Length && x.Offset < y.Offset+y.Length
+		}) {
+			continue
+		}
+		x.settled = true
+		image, exists := s.files.Export(x.name)
+		switch {
+		case x.reported || !exists: // mended; or compacted away, unread
+		case int64(len(image)) <= x.Offset:
+			x.Exposed = true
+			d.report(s, x.name, x.Offset, x.Length, checkers.Cut, "the file ends before the damage")
+		default:
+			x.Exposed = true // written over
+		}
+	}
+}
+
+func (d *disks) report(s *store, name string, off, n int64, outcome checkers.Outcome, detail string) {
+	d.reports = append(d.reports, checkers.Report{Place: s.place(name, off, n), Outcome: outcome,
+		At: int64(d.run.world.Now()), Detail: detail})
+}
+
+// halted is told why a replica stopped. If it found damage, the operator mends
+// it from the pristine copy that stands for a replica or a backup.
+func (d *disks) halted(addr proc.Addr, cause error) error {
+	var found *journal.Damage
+	if !errors.As(cause, &found) {
+		return nil
+	}
+	for _, s := range d.stores {
+		if s.addr != addr {
+			continue
+		}
+		d.report(s, found.Segment, found.From, found.To-found.From, checkers.Declined, found.Error())
+		for _, x := range s.damaged {
+			if x.name == found.Segment && x.Offset < found.To && found.From < x.Offset+x.Length {
+				x.reported, x.Exposed = true, true
+			}
+		}
+		return d.mend(s, found)
+	}
+	return nil
+}
+
+// mend writes the damaged bytes anew: as the journal makes them from a copy of
+// the entries where it can, else as the backup has them.
+func (d *disks) mend(s *store, found *journal.Damage) error {
+	f, err := s.files.FS().Open(found.Segment)
+	if err != nil {
+		return fmt.Errorf("the operator cannot open %s: %w", found.Segment, err)
+	}
+	defer f.Close()
+	saved := s.faults
+	s.files.SetFaults(simfile.Faults{}) // the operator works on a healthy machine
+	defer s.files.SetFaults(saved)
+	for _, x := range s.files.Damages() {
+		if x.Name != found.Segment {
+			continue
+		}
+		if _, err := f.WriteAt(x.Pristine, x.Offset); err != nil {
+			return err
+		}
+	}
+	return f.Sync()
+}
+
+// expose marks what the last recovery went over: all that is still damaged.
+func (d *disks) expose() []checkers.Damage {
+	var list []checkers.Damage
+	for _, s := range d.stores {
+		d.settle(s)
+		for _, x := range s.damaged {
+			if !x.settled {
+				x.Exposed = true
+			}
+			list = append(list, x.Damage)
+		}
+	}
+	return list
+}

@@ -1,0 +1,170 @@
+package testbed
+
+import (
+	"errors"
+	"fmt"
+
+	"actordb/checkers"
+	"actordb/core"
+	"actordb/core/shard"
+	"actordb/sim"
+	"actordb/workloads"
+)
+
+// history is an actor's events as the taps saw them first.
+type history struct {
+	events []core.Event
+}
+
+// know remembers an event that a tap saw, if it is the next one.
+func (r *run) know(e *core.Event) {
+	h := r.histories[e.Actor]
+	if h == nil {
+		h = &history{}
+		r.histories[e.Actor] = h
+		r.known = append(r.known, e.Actor)
+	}
+	if e.Seq == core.Seq(len(h.events))+1 {
+		h.events = append(h.events, *e)
+	}
+}
+
+const (
+	hydratesMax = 20_000    // states kept for the snapshot checker
+	foldsMax    = 2_000_000 // events folded for them
+)
+
+// hydrated keeps a state that was brought back to memory, for the snapshot
+// checker: all that began with a stored state, as long as there is room.
+func (r *run) hydrated(h shard.Hydrated) {
+	if len(r.hydrates) < hydratesMax {
+		r.hydrates = append(r.hydrates, h)
+	}
+}
+
+// snapshotPairs sets the states that the engine made beside the fold of all
+// events.
+func (r *run) snapshotPairs() ([]checkers.SnapshotPair, error) {
+	var pairs []checkers.SnapshotPair
+	folded := 0
+	add := func(id core.ActorID, snapshot, seq core.Seq, state []byte) error {
+		h := r.histories[id]
+		if h == nil || core.Seq(len(h.events)) < seq {
+			return nil // the sequence checker says what is wrong here
+		}
+		if folded += int(seq); folded > foldsMax {
+			return nil
+		}
+		fold, err := workloads.Fold(id, h.events[:seq])
+		if err != nil {
+			return fmt.Errorf("%s: %w", id, err)
+		}
+		pairs = append(pairs, checkers.SnapshotPair{Actor: id, Seq: seq, SnapshotSeq: snapshot,
+			Tail: uint64(seq - snapshot), Engine: state, Fold: fold})
+		return nil
+	}
+	// The newest first: the last restart brought every actor back.
+	for i := len(r.hydrates) - 1; i >= 0; i-- {
+		h := &r.hydrates[i]
+		if err := add(h.Actor, h.Snapshot, h.Seq, h.State); err != nil {
+			return nil, err
+		}
+	}
+	if r.auditor != nil {
+		for _, s := range r.auditor.States() {
+			if err := add(s.Actor, 0, s.Seq, s.State); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return pairs, nil
+}
+
+// check runs every checker. stopped is why the world ended early, or nil.
+func (r *run) check(stopped error) []checkers.Result {
+	var list []checkers.Result
+	if stopped != nil {
+		list = append(list, verdictOf(stopped))
+	}
+	if r.broken != nil {
+		list = append(list, checkers.Result{Name: "recovery", Verdict: checkers.Fail, Note: "damage could not be mended: " + r.broken.Error()})
+	}
+	ops := r.recorder.Ops()
+	if stopped != nil || r.options.Until > 0 {
+		// Cut short: only what holds at any time can be judged.
+		return append(list, checkers.Sequence(r.applied, ops, nil))
+	}
+	finals := r.finals()
+	list = append(list,
+		checkers.Linearizable(ops, finals, checkers.LinearizableOptions{HTML: r.options.HTML}),
+		checkers.Sequence(r.applied, ops, finals),
+		checkers.Durability(r.applied, ops, finals))
+	pairs, err := r.snapshotPairs()
+	if err != nil {
+		list = append(list, checkers.Result{Name: "snapshot", Verdict: checkers.Fail, Note: err.Error()})
+	} else {
+		list = append(list, checkers.Snapshot(pairs))
+	}
+	list = append(list,
+		checkers.Recovery(r.disks.expose(), r.disks.reports),
+		checkers.Liveness(ops, r.queues(), r.nodes(), checkers.Terms{
+			HealedAt: r.healedAt, EndedAt: r.endedAt, Within: int64(healBefore),
+			BackoffMax: int64(r.settings.timeout + r.settings.backoffMax), Slack: int64(r.slack()),
+			Queues: r.settings.queueLimits()}))
+	if r.auditor == nil || !r.auditor.Done() {
+		list = append(list, checkers.Result{Name: "audit", Verdict: checkers.Fail,
+			Note: fmt.Sprintf("the servers did not let themselves be read back: %s", r.whyNot())})
+	}
+	return list
+}
+
+// verdictOf turns what stopped the world into a check's result.
+func verdictOf(err error) checkers.Result {
+	var panicked *sim.PanicError
+	var shared *sim.SharingError
+	var queue *sim.QueueError
+	var limit *sim.LimitError
+	switch {
+	case errors.As(err, &panicked):
+		return checkers.Result{Name: "assertions", Verdict: checkers.Fail, Note: err.Error()}
+	case errors.As(err, &shared):
+		return checkers.Result{Name: "no-sharing", Verdict: checkers.Fail, Note: err.Error()}
+	case errors.As(err, &queue):
+		return checkers.Result{Name: "liveness", Verdict: checkers.Fail, Note: err.Error()}
+	case errors.As(err, &limit):
+		return checkers.Result{Name: "limits", Verdict: checkers.Unknown, Note: err.Error()}
+	}
+	return checkers.Result{Name: "world", Verdict: checkers.Fail, Note: err.Error()}
+}
+
+func (r *run) queues() []checkers.Queue {
+	var list []checkers.Queue
+	for _, h := range r.world.HighWater() {
+		list = append(list, checkers.Queue{Process: h.Process, Name: h.Queue, Max: h.Most})
+	}
+	return list
+}
+
+func (r *run) nodes() []checkers.Node {
+	var list []checkers.Node
+	for _, n := range r.servers {
+		list = append(list, checkers.Node{Node: uint32(n), Up: r.world.Up(n), Reason: r.reasons[n]})
+	}
+	return list
+}
+
+// whyNot says which replicas do not serve.
+func (r *run) whyNot() string {
+	why := ""
+	for _, s := range r.disks.stores {
+		if p, ok := r.world.Process(s.addr).(*shard.Shard); !ok || !r.world.Running(s.addr) {
+			why += fmt.Sprintf("%s is down (%s); ", s.label, r.reasons[s.node])
+		} else if !p.Serving() {
+			why += s.label + " does not lead; "
+		}
+	}
+	if why == "" {
+		why = "all lead, but answers are missing"
+	}
+	return why
+}

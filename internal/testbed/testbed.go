@@ -1,0 +1,411 @@
+// Package testbed runs the whole engine in the simulator: servers with gateways
+// and shards on simulated disks and links, clients with a workload, a schedule
+// of faults, and at the end every checker over what happened. One seed is one
+// execution.
+//
+// A run has four phases. In the safety phase, four fifths of its duration,
+// faults happen. Then all faults heal, and in the liveness phase everything that
+// was asked for must end. Then the clients stop, all servers lose power at once
+// and start again, and an auditor reads every actor's history and state back:
+// that is what durability and the snapshots are judged by.
+//
+// Raft's one source of randomness is global to a program (crypto/rand.Reader),
+// so only one run at a time may be under way in a process; Run refuses a second.
+package testbed
+
+import (
+	crand "crypto/rand"
+	"errors"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"actordb/checkers"
+	"actordb/core"
+	"actordb/core/gateway"
+	"actordb/core/journal"
+	"actordb/core/proc"
+	"actordb/core/shard"
+	"actordb/net/simnet"
+	"actordb/sim"
+	"actordb/sim/fault"
+	"actordb/workloads"
+)
+
+// Options of a run. Zero fields take the defaults of WithDefaults.
+type Options struct {
+	Seed      uint64        `json:"seed"`
+	Workloads []string      `json:"workloads"`
+	Faults    string        `json:"faults"` // profile, see package sim/fault
+	Nodes     int           `json:"nodes"`  // servers
+	Duration  time.Duration `json:"duration_ns"`
+	Strategy  string        `json:"strategy,omitempty"` // "": drawn from the seed
+	Clients   int           `json:"clients"`
+	Think     time.Duration `json:"think_ns"` // mean pause of a client between operations
+
+	Record bool              `json:"-"` // keep the decisions of the strategy
+	Replay *sim.Log          `json:"-"` // follow these decisions instead
+	Until  uint64            `json:"-"` // stop after this many steps
+	Trace  func(line string) `json:"-"`
+	HTML   string            `json:"-"` // file for the drawing of a violation
+}
+
+// WithDefaults fills in what was left out.
+func (o Options) WithDefaults() Options {
+	if len(o.Workloads) == 0 {
+		o.Workloads = []string{"all"}
+	}
+	if slices.Contains(o.Workloads, "all") {
+		o.Workloads = workloads.Names()
+	}
+	if o.Faults == "" {
+		o.Faults = "swarm"
+	}
+	if o.Nodes == 0 {
+		o.Nodes = 3
+	}
+	if o.Duration == 0 {
+		o.Duration = 60 * time.Second
+	}
+	if o.Clients == 0 {
+		o.Clients = 24
+	}
+	if o.Think == 0 {
+		o.Think = 10 * time.Millisecond
+	}
+	return o
+}
+
+// Limits of a run.
+const (
+	NodesMax    = 16
+	ClientsMax  = 512
+	DurationMin = 100 * time.Millisecond
+	DurationMax = 24 * time.Hour
+	stepsMax    = 2_000_000_000
+)
+
+// Validate says what is wrong with o, or nil.
+func (o *Options) Validate() error {
+	for _, name := range o.Workloads {
+		if !slices.Contains(workloads.Names(), name) {
+			return fmt.Errorf("workload %q: want one of %s, or all", name, strings.Join(workloads.Names(), ", "))
+		}
+	}
+	switch {
+	case o.Nodes < 1 || o.Nodes > NodesMax:
+		return fmt.Errorf("%d nodes: want 1 to %d", o.Nodes, NodesMax)
+	case o.Clients < 1 || o.Clients > ClientsMax:
+		return fmt.Errorf("%d clients: want 1 to %d", o.Clients, ClientsMax)
+	case o.Duration < DurationMin || o.Duration > DurationMax:
+		return fmt.Errorf("duration %v: want %v to %v", o.Duration, DurationMin, DurationMax)
+	}
+	if o.Strategy != "" {
+		if _, err := sim.ParseStrategy(o.Strategy); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Repeat is the command that repeats the run.
+func (o *Options) Repeat() string {
+	names := strings.Join(o.Workloads, ",")
+	if slices.Equal(o.Workloads, workloads.Names()) {
+		names = "all"
+	}
+	s := fmt.Sprintf("actordb sim run --seed %d --workload %s --faults %s --nodes %d --duration %s", o.Seed, names, o.Faults, o.Nodes, o.Duration)
+	if d := (Options{}).WithDefaults(); o.Clients != d.Clients || o.Think != d.Think {
+		s += fmt.Sprintf(" --clients %d --think %s", o.Clients, o.Think)
+	}
+	if o.Strategy != "" {
+		s += " --strategy " + o.Strategy
+	}
+	return s
+}
+
+// A Report is what a run found out.
+type Report struct {
+	Seed       uint64            `json:"seed"`
+	Scenario   string            `json:"scenario"`
+	Nodes      int               `json:"nodes"`
+	Workloads  []string          `json:"workloads"`
+	Faults     map[string]uint64 `json:"faults"`
+	SimSeconds float64           `json:"sim_seconds"`
+	Wall       float64           `json:"wall_seconds"`
+	Steps      uint64            `json:"steps"`
+	TraceHash  string            `json:"trace_hash"`
+	Verdict    checkers.Verdict  `json:"verdict"`
+	Checks     []checkers.Result `json:"checks"`
+	Operations int               `json:"operations"` // that clients asked for
+	Repeat     string            `json:"repeat"`
+
+	Reached map[string]uint64 `json:"-"` // marks and fault sites
+	Log     *sim.Log          `json:"-"` // with Options.Record
+	Plan    fault.Plan        `json:"-"`
+}
+
+// Sites lists every fault site and every mark of the engine.
+func Sites() []string {
+	list := fault.Sites()
+	for _, marks := range [][]proc.Mark{journal.Marks(), shard.Marks(), gateway.Marks()} {
+		for _, m := range marks {
+			list = append(list, string(m))
+		}
+	}
+	slices.Sort(list)
+	return list
+}
+
+// Explained tells why a site cannot be reached in these runs; sites that it
+// does not name should be reached by a sweep.
+func Explained() map[string]string {
+	return map[string]string{
+		fault.MisdirectedWrite: "destroys durable bytes that no later frame vouches for: a group of one voter has no copy to mend them from",
+	}
+}
+
+const (
+	healBefore  = 5 * time.Second        // after heal, an operation ends within this
+	settleLimit = 30 * time.Second       // for clients and servers to come to rest
+	auditLimit  = 120 * time.Second      // for the auditor
+	rotEvery    = 100 * time.Millisecond // between two looks at the disks
+)
+
+// run is one execution.
+type run struct {
+	options   Options
+	settings  settings
+	world     *sim.World
+	net       *simnet.Net
+	disks     *disks
+	nemesis   *fault.Nemesis
+	placement *shard.Placement
+	servers   []proc.NodeID
+	gateways  []proc.Addr
+	clients   []*client
+	drawer    *rand.Rand
+	downtime  *rand.Rand
+	reasons   map[proc.NodeID]string
+	broken    error // the operator could not mend
+
+	recorder  *workloads.Recorder
+	control   *workloads.Control
+	auditor   *workloads.Auditor
+	applied   *checkers.Applied
+	events    []core.Event
+	histories map[core.ActorID]*history
+	known     []core.ActorID // in order of appearance
+	hydrates  []shard.Hydrated
+	healedAt  int64
+	endedAt   int64
+}
+
+// client is a simulated client and where it runs.
+type client struct {
+	node proc.NodeID
+	addr proc.Addr
+}
+
+var underWay atomic.Bool
+
+// Run executes one seed. An error means that the run could not be made; what
+// the engine does wrong is in the report.
+func Run(o Options) (*Report, error) {
+	o = o.WithDefaults()
+	if err := o.Validate(); err != nil {
+		return nil, err
+	}
+	if !underWay.CompareAndSwap(false, true) {
+		return nil, errors.New("one simulation at a time per process: Raft's source of randomness is global")
+	}
+	ambient := crand.Reader
+	defer func() {
+		crand.Reader = ambient
+		underWay.Store(false)
+	}()
+	begun := time.Now()
+	r := &run{options: o, applied: checkers.NewApplied(), histories: make(map[core.ActorID]*history), reasons: make(map[proc.NodeID]string)}
+	r.settings = drawSettings(sim.Stream(o.Seed, "settings"), &o)
+	if err := r.build(); err != nil {
+		return nil, err
+	}
+	err := r.execute()
+	report, reportErr := r.report(err)
+	if reportErr != nil {
+		return nil, reportErr
+	}
+	report.Wall = time.Since(begun).Seconds()
+	return report, nil
+}
+
+func (r *run) build() error {
+	o := &r.options
+	kind, err := sim.ParseStrategy(r.settings.strategy)
+	if err != nil {
+		return err
+	}
+	r.net = simnet.New(o.Seed, simnet.DefaultConfig())
+	strategy := sim.Strategy{Kind: kind, Depth: 3, Steps: uint64(o.Duration/time.Second+1) * 10_000}
+	if o.Replay != nil {
+		strategy = sim.Strategy{Kind: sim.Replay, Log: o.Replay}
+	}
+	r.world = sim.New(sim.Config{
+		Seed: o.Seed, Strategy: strategy, Network: r.net, Epoch: epoch, Record: o.Record,
+		Limits: sim.Limits{Steps: stepsMax}, Trace: o.Trace, OnHalt: r.halted,
+	})
+	r.drawer, r.downtime = r.world.Stream("clocks"), r.world.Stream("downtime")
+	r.disks = &disks{run: r, rates: make(map[string]int), hits: make(map[string]uint64), flips: r.world.Stream("rot")}
+	if err := r.buildServers(); err != nil {
+		return err
+	}
+	for _, s := range r.disks.stores {
+		r.disks.apply(s)
+	}
+	if err := r.buildClients(); err != nil {
+		return err
+	}
+	var nodes []proc.NodeID
+	for _, c := range r.clients {
+		nodes = append(nodes, c.node)
+	}
+	plan, err := fault.Draw(o.Seed, o.Faults, fault.Topology{Servers: r.servers, Clients: nodes}, o.Duration)
+	if err != nil {
+		return err
+	}
+	r.nemesis, err = fault.Unleash(plan, r.world, r.net, r.disks)
+	r.healedAt = int64(plan.Heal)
+	r.every(rotEvery, "disks", plan.Heal, r.disks.rot)
+	return err
+}
+
+// every calls f at intervals until a time.
+func (r *run) every(interval time.Duration, name string, until time.Duration, f func()) {
+	var again func()
+	again = func() {
+		f()
+		if r.world.Now()+interval < until {
+			r.world.After(interval, name, again)
+		}
+	}
+	r.world.After(interval, name, again)
+}
+
+func (r *run) drawClock() sim.ClockConfig {
+	return sim.ClockConfig{
+		Offset:   time.Duration(r.drawer.Int64N(int64(200*time.Millisecond))) - 100*time.Millisecond,
+		DriftPPM: r.drawer.Int64N(401) - 200,
+	}
+}
+
+// halted is told that a process stopped its node for a fault. The operator
+// mends what was found damaged and, a while later, starts the node again.
+func (r *run) halted(addr proc.Addr, cause error) {
+	r.reasons[addr.Node] = cause.Error()
+	if err := r.disks.halted(addr, cause); err != nil && r.broken == nil {
+		r.broken = err
+	}
+	wait := 20*time.Millisecond + time.Duration(r.downtime.Int64N(int64(time.Second)))
+	r.world.After(wait, "operator restarts", func() { r.world.Restart(addr.Node) })
+}
+
+func (r *run) crashClient(node proc.NodeID) bool {
+	for _, c := range r.clients {
+		if c.node == node && r.world.Running(c.addr) {
+			r.world.CrashProc(c.addr)
+			return true
+		}
+	}
+	return false
+}
+
+func (r *run) restartClient(node proc.NodeID) {
+	for _, c := range r.clients {
+		if c.node == node {
+			r.world.RestartProc(c.addr)
+		}
+	}
+}
+
+// execute goes through the phases.
+func (r *run) execute() error {
+	w := r.world
+	if r.options.Until > 0 {
+		for w.Steps() < r.options.Until {
+			if more, err := w.StepOnce(); err != nil || !more {
+				return err
+			}
+		}
+		return nil
+	}
+	if err := w.Run(r.options.Duration); err != nil {
+		return err
+	}
+	r.control.Stopped = true
+	if _, err := w.RunUntil(r.idle, w.Now()+settleLimit); err != nil {
+		return err
+	}
+	r.endedAt = int64(w.Now())
+	// All at once, so that what is read back comes from the disks.
+	for _, node := range r.servers {
+		w.Crash(node, true)
+	}
+	for _, node := range r.servers {
+		w.Restart(node)
+	}
+	if _, err := w.RunUntil(r.serving, w.Now()+settleLimit); err != nil {
+		return err
+	}
+	r.startAuditor()
+	_, err := w.RunUntil(func() bool { return r.auditor.Done() }, w.Now()+auditLimit)
+	return err
+}
+
+func (r *run) serving() bool {
+	for _, s := range r.disks.stores {
+		p, ok := r.world.Process(s.addr).(*shard.Shard)
+		if !ok || !r.world.Running(s.addr) || !p.Serving() {
+			return false
+		}
+	}
+	return true
+}
+
+// report judges the run.
+func (r *run) report(stopped error) (*Report, error) {
+	o, w := &r.options, r.world
+	p := &Report{
+		Seed: o.Seed, Nodes: o.Nodes, Workloads: o.Workloads, Faults: r.nemesis.Hits(),
+		SimSeconds: w.Now().Seconds(), Steps: w.Steps(), TraceHash: w.TraceHash(), Repeat: o.Repeat(),
+		Reached: make(map[string]uint64), Log: w.Log(),
+	}
+	maps.DeleteFunc(p.Faults, func(_ string, n uint64) bool { return n == 0 })
+	maps.Copy(p.Reached, p.Faults)
+	for m, n := range w.Marks() {
+		p.Reached[string(m)] += n
+	}
+	p.Checks = r.check(stopped)
+	p.Operations = r.recorder.Len()
+	p.Scenario = r.describe()
+	p.Verdict = checkers.Pass
+	for i := range p.Checks {
+		switch v := p.Checks[i].Verdict; {
+		case v == checkers.Fail:
+			p.Verdict = v
+		case v == checkers.Unknown && p.Verdict == checkers.Pass:
+			p.Verdict = v
+		}
+	}
+	return p, nil
+}
+
+// describe is one line about what the seed drew.
+func (r *run) describe() string {
+	s := &r.settings
+	return fmt.Sprintf("%d servers × %d shards, %d clients, strategy %s, pipeline %d, segments %d KiB, compaction %t",
+		r.options.Nodes, s.Shards, s.Clients, s.strategy, s.shard.Pipeline, s.shard.SegmentBytes>>10, s.shard.CompactKeep > 0)
+}
