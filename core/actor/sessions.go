@@ -107,8 +107,12 @@ func (t *Sessions) Look(c *core.Command, digest uint64, now core.Timestamp) (Ver
 }
 
 func (s *Session) find(n core.CommandNumber) (int, bool) {
-	if k := len(s.Answers); k == 0 || s.Answers[k-1].Number < n {
-		return k, false // the usual case: the newest
+	k := len(s.Answers)
+	if k == 0 || s.Answers[k-1].Number < n {
+		return k, false // a new command, usually
+	}
+	if i := uint64(n - s.Answers[0].Number); n >= s.Answers[0].Number && i < uint64(k) && s.Answers[i].Number == n {
+		return int(i), true // numbers are dense, usually
 	}
 	return slices.BinarySearchFunc(s.Answers, n, func(r Recorded, n core.CommandNumber) int {
 		switch {

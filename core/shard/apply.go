@@ -50,7 +50,9 @@ func (s *Shard) apply(e *pb.Entry) {
 	switch {
 	case f != nil:
 		s.chain = f.chain
-		s.flights = append(s.flights[:0:0], s.flights[1:]...)
+		rest := copy(s.flights, s.flights[1:])
+		s.flights[rest] = nil
+		s.flights = s.flights[:rest]
 		s.applyFlight(f)
 	default:
 		b, err := journal.ParseBlock(data)
@@ -105,10 +107,12 @@ func (s *Shard) applyFlight(f *flight) {
 			s.dirtySession(session)
 		}
 		s.answer(d.from, &d.answer)
+		s.release(d.pending)
 	}
 	for i := range f.reads {
 		s.answer(f.reads[i].to, &f.reads[i].answer)
 	}
+	s.recycle(f)
 }
 
 // applyBlock makes a block from the log take effect that this incarnation did

@@ -25,7 +25,7 @@ type flight struct {
 
 // decided is a command in a block with the answer that it will get.
 type decided struct {
-	pending
+	*pending
 	answer core.Answer
 }
 
@@ -65,7 +65,7 @@ func (s *Shard) pump() bool {
 
 // refuseForSpace empties the mailbox of what needs space; reads go on.
 func (s *Shard) refuseForSpace() {
-	var keep []pending
+	var keep []*pending
 	for {
 		p, ok := s.mailbox.pop()
 		if !ok {
@@ -77,20 +77,17 @@ func (s *Shard) refuseForSpace() {
 		}
 		s.out.Mark(markDiskFull)
 		s.refuse(p.from, &p.command, core.CodeDiskFull, "")
+		s.release(p)
 	}
-	for i := range keep {
-		s.decideRead(&keep[i])
+	for _, p := range keep {
+		s.decideRead(p)
 	}
 }
 
 // buildBlock decides commands until the block or the mailbox is at its end, and
 // proposes the block unless it is empty.
 func (s *Shard) buildBlock() bool {
-	f := &flight{term: s.term, header: journal.Header{
-		Kind: journal.Commands, Shard: s.cfg.Shard, Extends: s.headChain, Term: s.term,
-		SlotEpoch: s.slotEpoch, PolicyEpoch: s.policyEpoch, Catalog: s.catalog,
-		Timestamp: max(core.Timestamp(s.now.Wall), s.headClock+1),
-	}}
+	f := s.newFlight(journal.Commands)
 	s.building = f
 	s.builder.Start(f.header)
 	for s.builder.Commands() < s.cfg.BlockCommands && s.builder.Bytes() < s.cfg.BlockBytes &&
@@ -101,23 +98,52 @@ func (s *Shard) buildBlock() bool {
 		}
 		switch p.command.Kind {
 		case core.Decide, core.Append:
-			s.decide(&p)
+			s.decide(p)
 		case core.Fence:
 			if s.builder.Commands() > 0 {
-				s.mailbox.pushFirst([]pending{p}) // it gets a block of its own
+				s.mailbox.pushFirst(p) // it gets a block of its own
 				return s.propose(f)
 			}
 			s.building = nil
-			return s.proposeFence(&p)
+			s.recycle(f)
+			return s.proposeFence(p)
 		default:
-			s.decideRead(&p)
+			s.decideRead(p)
 		}
 	}
 	if s.builder.Commands() == 0 {
 		s.building = nil
+		s.recycle(f)
 		return false
 	}
 	return s.propose(f)
+}
+
+// newFlight begins a block on top of all that is in flight.
+func (s *Shard) newFlight(kind journal.BlockKind) *flight {
+	f := &flight{}
+	if n := len(s.idleFlights); n > 0 {
+		f = s.idleFlights[n-1]
+		s.idleFlights = s.idleFlights[:n-1]
+	}
+	f.term = s.term
+	f.header = journal.Header{
+		Kind: kind, Shard: s.cfg.Shard, Extends: s.headChain, Term: s.term,
+		SlotEpoch: s.slotEpoch, PolicyEpoch: s.policyEpoch, Catalog: s.catalog,
+		Timestamp: max(core.Timestamp(s.now.Wall), s.headClock+1),
+	}
+	return f
+}
+
+// recycle keeps a flight's memory for the next one.
+func (s *Shard) recycle(f *flight) {
+	clear(f.commands)
+	clear(f.touched)
+	clear(f.reads)
+	*f = flight{commands: f.commands[:0], touched: f.touched[:0], reads: f.reads[:0]}
+	if len(s.idleFlights) <= s.cfg.Pipeline {
+		s.idleFlights = append(s.idleFlights, f)
+	}
 }
 
 // lookup finds an actor or makes it known.
@@ -161,7 +187,7 @@ func (s *Shard) warm(p *pending) *hot {
 	if a.state != nil {
 		return a
 	}
-	a.waiting = append(a.waiting, *p)
+	a.waiting = append(a.waiting, p)
 	s.parked++
 	s.hydrate(a)
 	return nil
@@ -174,16 +200,19 @@ func (s *Shard) decide(p *pending) {
 	switch {
 	case verdict == actor.Decline:
 		s.refuse(p.from, c, code, "")
+		s.release(p)
 		return
 	case verdict == actor.Repeated && recorded.Pending:
 		// The first one's answer is on its way; should it get lost, the next
 		// repetition finds it recorded.
 		s.out.Mark(markInFlight)
+		s.release(p)
 		return
 	case verdict == actor.Repeated:
 		s.out.Mark(markDuplicate)
 		a := recordedAnswer(c, recorded)
 		s.answer(p.from, &a)
+		s.release(p)
 		return
 	}
 	a := s.warm(p)
@@ -199,7 +228,8 @@ func (s *Shard) decide(p *pending) {
 		refusal, err := a.kind.Decide(a.state, c, &s.decision)
 		switch {
 		case errors.Is(err, actor.ErrNoSuchCommand):
-			s.refuse(p.from, c, core.CodeUnknownType, "no such command: "+c.Type)
+			s.refuse(p.from, c, core.CodeUnknownType, clip("no such command: "+c.Type))
+			s.release(p)
 			return
 		case err != nil:
 			outcome.Code, outcome.Detail = core.CodeBadPayload, clip(err.Error())
@@ -247,7 +277,7 @@ func (s *Shard) record(p *pending, a *hot, o *journal.Outcome) {
 	r := actor.Recorded{Number: o.Number, Digest: o.Digest, Code: o.Code, Detail: o.Detail, Seq: o.Seq,
 		Count: o.Count, Timestamp: b.Timestamp(), Pending: true}
 	session.Record(r)
-	f.commands = append(f.commands, decided{pending: *p, answer: recordedAnswer(&p.command, &r)})
+	f.commands = append(f.commands, decided{pending: p, answer: recordedAnswer(&p.command, &r)})
 }
 
 func recordedAnswer(c *core.Command, r *actor.Recorded) core.Answer {
@@ -293,16 +323,12 @@ func (s *Shard) keepScratch(b []byte) {
 }
 
 func (s *Shard) proposeFence(p *pending) bool {
-	h := journal.Header{
-		Kind: journal.Fence, Shard: s.cfg.Shard, Extends: s.headChain, Term: s.term,
-		SlotEpoch: s.slotEpoch, PolicyEpoch: s.policyEpoch, Catalog: s.catalog,
-		Raise:     core.Epoch(binary.LittleEndian.Uint64(p.command.Payload)),
-		Timestamp: max(core.Timestamp(s.now.Wall), s.headClock+1),
-	}
 	c := &p.command
-	f := &flight{term: s.term, header: h, commands: []decided{{pending: *p, answer: core.Answer{
-		Session: c.Session, Number: c.Number, Kind: c.Kind, Status: core.Accepted, Timestamp: h.Timestamp}}}}
-	data, hash := journal.EncodeFence(h)
+	f := s.newFlight(journal.Fence)
+	f.header.Raise = core.Epoch(binary.LittleEndian.Uint64(c.Payload))
+	f.commands = append(f.commands, decided{pending: p, answer: core.Answer{
+		Session: c.Session, Number: c.Number, Kind: c.Kind, Status: core.Accepted, Timestamp: f.header.Timestamp}})
+	data, hash := journal.EncodeFence(f.header)
 	return s.launch(f, data, hash, s.journal.Last()+1)
 }
 
@@ -329,7 +355,7 @@ func (s *Shard) dropOverlay() {
 	flights := s.flights
 	s.flights, s.building = nil, nil
 	s.headChain, s.headClock = s.chain, s.clock
-	var again []pending
+	var again []*pending
 	for _, f := range flights {
 		for i := range f.touched {
 			a := f.touched[i].actor
@@ -354,7 +380,7 @@ func (s *Shard) dropOverlay() {
 		s.out.Mark(markRedecide)
 	}
 	if s.leader {
-		s.mailbox.pushFirst(again)
+		s.mailbox.pushFirst(again...)
 		return
 	}
 	for i := range again {
@@ -362,6 +388,7 @@ func (s *Shard) dropOverlay() {
 		c := &again[i].command
 		s.answer(again[i].from, &core.Answer{Session: c.Session, Number: c.Number, Kind: c.Kind,
 			Status: core.Unknown, Code: core.CodeNotLeader})
+		s.release(again[i])
 	}
 }
 
@@ -380,6 +407,7 @@ func (s *Shard) decideRead(p *pending) {
 		answer.State = kind.AppendState(nil, kind.New(c.Actor))
 		answer.Timestamp = s.clock
 		s.reads = append(s.reads, read{to: p.from, answer: answer})
+		s.release(p)
 		return
 	}
 	a := s.warm(p)
@@ -400,4 +428,5 @@ func (s *Shard) decideRead(p *pending) {
 	default:
 		s.reads = append(s.reads, r)
 	}
+	s.release(p)
 }

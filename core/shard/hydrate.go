@@ -104,11 +104,13 @@ func (s *Shard) history(p *pending, k *known) {
 			answer.Seq = k.seq
 		}
 		s.reads = append(s.reads, read{to: p.from, answer: answer})
+		s.release(p)
 		return
 	}
 	if len(s.walks) > s.cfg.Hydrations {
 		s.out.Mark(markOverload)
 		s.refuse(p.from, c, core.CodeOverloaded, "")
+		s.release(p)
 		return
 	}
 	w := &walk{handle: s.directory[k.id], target: k.seq, base: from - 1, from: from, request: p, step: walkBack, at: k.last, sent: from - 1}
@@ -281,6 +283,7 @@ func (s *Shard) walkedOff(w *walk) {
 	c := &w.request.command
 	s.endWalk(w)
 	s.refuse(w.request.from, c, core.CodeCompacted, "")
+	s.release(w.request)
 }
 
 func (s *Shard) endWalk(w *walk) {
@@ -299,6 +302,7 @@ func (s *Shard) finishWalk(w *walk) {
 		c := &w.request.command
 		s.reads = append(s.reads, read{to: w.request.from, answer: core.Answer{Session: c.Session, Number: c.Number,
 			Kind: c.Kind, Status: core.Accepted, Seq: k.seq, Timestamp: s.clock, State: w.events}})
+		s.release(w.request)
 	} else if a := k.hot; a != nil && a.state == nil {
 		if w.target != k.seq {
 			s.hydrate(a) // a follower applied more meanwhile
@@ -311,7 +315,7 @@ func (s *Shard) finishWalk(w *walk) {
 		}
 		a.state, a.seq, a.last, a.snap = w.state, k.seq, k.last, k.snap()
 		s.parked -= len(a.waiting)
-		s.mailbox.pushFirst(a.waiting)
+		s.mailbox.pushFirst(a.waiting...)
 		a.waiting = nil
 	}
 	s.nextHydration()

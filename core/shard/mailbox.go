@@ -10,7 +10,8 @@ import (
 	"actordb/net/wire"
 )
 
-// pending is a command on its way to a decision.
+// pending is a command from its arrival to its answer. It is large, so it is
+// passed by pointer and used again (see Shard.take and Shard.release).
 type pending struct {
 	from    proc.Addr
 	command core.Command
@@ -18,11 +19,30 @@ type pending struct {
 	size    int
 }
 
+// spareMax bounds the pendings kept for use.
+const spareMax = 1 << 14
+
+func (s *Shard) take() *pending {
+	if n := len(s.spare); n > 0 {
+		p := s.spare[n-1]
+		s.spare = s.spare[:n-1]
+		return p
+	}
+	return new(pending)
+}
+
+func (s *Shard) release(p *pending) {
+	if len(s.spare) < spareMax {
+		*p = pending{}
+		s.spare = append(s.spare, p)
+	}
+}
+
 // mailbox is a queue with a front door and, for commands that waited for a
 // hydration or whose block was void, a priority lane that is served first.
 type mailbox struct {
-	first []pending // served from the end
-	ring  []pending
+	first []*pending // served from the end
+	ring  []*pending
 	head  int
 	count int
 	bytes int
@@ -32,34 +52,34 @@ func (m *mailbox) len() int { return m.count + len(m.first) }
 
 func (m *mailbox) push(p *pending) {
 	if m.count == len(m.ring) {
-		grown := make([]pending, max(64, 2*len(m.ring)))
+		grown := make([]*pending, max(64, 2*len(m.ring)))
 		n := copy(grown, m.ring[m.head:])
 		copy(grown[n:], m.ring[:m.head])
 		m.ring, m.head = grown, 0
 	}
-	m.ring[(m.head+m.count)&(len(m.ring)-1)] = *p
+	m.ring[(m.head+m.count)&(len(m.ring)-1)] = p
 	m.count++
 	m.bytes += p.size
 }
 
 // pushFirst puts commands before all others, keeping their order.
-func (m *mailbox) pushFirst(list []pending) {
+func (m *mailbox) pushFirst(list ...*pending) {
 	for i := len(list) - 1; i >= 0; i-- {
 		m.first = append(m.first, list[i])
 		m.bytes += list[i].size
 	}
 }
 
-func (m *mailbox) pop() (p pending, ok bool) {
+func (m *mailbox) pop() (p *pending, ok bool) {
 	switch {
 	case len(m.first) > 0:
 		n := len(m.first) - 1
 		p = m.first[n]
-		m.first[n] = pending{}
+		m.first[n] = nil
 		m.first = m.first[:n]
 	case m.count > 0:
 		p = m.ring[m.head]
-		m.ring[m.head] = pending{}
+		m.ring[m.head] = nil
 		m.head = (m.head + 1) & (len(m.ring) - 1)
 		m.count--
 	default:
@@ -82,18 +102,20 @@ func (s *Shard) receive(from proc.Addr, peer string, frame []byte) {
 		if code, detail := s.door(&c, peer); code != core.CodeNone {
 			s.refuse(from, &c, code, detail)
 		} else {
-			p := pending{from: from, command: c, size: commandSize(&c)}
+			size := commandSize(&c)
 			switch {
 			case s.phase != phaseServing || !s.leading:
 				s.refuse(from, &c, core.CodeNotLeader, "")
-			case s.mailbox.len()+s.parked+1 > s.cfg.MailboxCommands || s.mailbox.bytes+p.size > s.cfg.MailboxBytes:
+			case s.mailbox.len()+s.parked+1 > s.cfg.MailboxCommands || s.mailbox.bytes+size > s.cfg.MailboxBytes:
 				s.out.Mark(markOverload)
 				s.refuse(from, &c, core.CodeOverloaded, "")
 			default:
+				p := s.take()
+				p.from, p.command, p.size = from, c, size
 				if c.Kind.Changes() {
 					p.digest = digest(&c)
 				}
-				s.mailbox.push(&p)
+				s.mailbox.push(p)
 			}
 		}
 		c.Events = nil // the queue keeps the slice

@@ -237,7 +237,7 @@ type hot struct {
 	last    core.Index  // block of the head's newest events
 	snap    core.Seq    // newest snapshot taken, durable or in flight
 	flights int         // blocks in flight that touch it
-	waiting []pending   // parked until it is hydrated
+	waiting []*pending  // parked until it is hydrated
 
 	generation uint64 // of the block in which entry is its dictionary number
 	entry      int
@@ -287,15 +287,17 @@ type Shard struct {
 	directory   map[core.ActorID]uint32
 
 	// The overlay.
-	flights   []*flight
-	building  *flight
-	headChain seal.Hash
-	headClock core.Timestamp
-	builder   *journal.Builder
-	decision  actor.Decision
-	scratch   []byte
+	flights     []*flight
+	idleFlights []*flight
+	building    *flight
+	headChain   seal.Hash
+	headClock   core.Timestamp
+	builder     *journal.Builder
+	decision    actor.Decision
+	scratch     []byte
 
 	mailbox  mailbox
+	spare    []*pending
 	parked   int // commands that wait for hydrations
 	reads    []read
 	readSeq  uint64

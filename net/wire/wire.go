@@ -53,6 +53,7 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 type Writer struct {
 	buf   []byte
 	count uint32
+	usual int // bytes of the frame before: the next one may be as large
 }
 
 // Count is the number of items so far, Bytes the size.
@@ -70,7 +71,7 @@ func (w *Writer) Finish(kind Kind) []byte {
 	binary.LittleEndian.PutUint32(b[8:], w.count)
 	binary.LittleEndian.PutUint32(b[12:], uint32(len(b)-headerBytes))
 	binary.LittleEndian.PutUint32(b[16:], frameSum(b))
-	w.buf, w.count = nil, 0
+	w.buf, w.count, w.usual = nil, 0, len(b)
 	return b
 }
 
@@ -81,7 +82,7 @@ func frameSum(b []byte) uint32 {
 func (w *Writer) start() []byte {
 	w.count++
 	if w.buf == nil {
-		w.buf = make([]byte, headerBytes, 512)
+		w.buf = make([]byte, headerBytes, max(512, w.usual+w.usual/8))
 	}
 	return w.buf
 }
