@@ -36,7 +36,7 @@ func (r *run) buildServers() error {
 		node := w.AddNode(r.clock())
 		r.servers = append(r.servers, node)
 		for k := range s.Shards {
-			homes = append(homes, proc.Addr{Node: node, Proc: uint32(k + 1)})
+			homes = append(homes, proc.Addr{Node: node, Proc: uint32(k + 2)}) // after the gateway, which is 1
 		}
 		_ = n
 	}

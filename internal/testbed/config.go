@@ -103,4 +103,3 @@ func clusterID(seed uint64) (id [16]byte) {
 	id[15] = 1
 	return id
 }
-

@@ -70,11 +70,9 @@ func (r *run) snapshotPairs() ([]checkers.SnapshotPair, error) {
 			return nil, err
 		}
 	}
-	if r.auditor != nil {
-		for _, s := range r.auditor.States() {
-			if err := add(s.Actor, 0, s.Seq, s.State); err != nil {
-				return nil, err
-			}
+	for _, s := range r.audit.States() {
+		if err := add(s.Actor, 0, s.Seq, s.State); err != nil {
+			return nil, err
 		}
 	}
 	return pairs, nil
@@ -89,12 +87,12 @@ func (r *run) check(stopped error) []checkers.Result {
 	if r.broken != nil {
 		list = append(list, checkers.Result{Name: "recovery", Verdict: checkers.Fail, Note: "damage could not be mended: " + r.broken.Error()})
 	}
-	ops := r.recorder.Ops()
+	ops := r.ops()
 	if stopped != nil || r.options.Until > 0 {
 		// Cut short: only what holds at any time can be judged.
 		return append(list, checkers.Sequence(r.applied, ops, nil))
 	}
-	finals := r.finals()
+	finals := r.audit.Finals()
 	list = append(list,
 		checkers.Linearizable(ops, finals, checkers.LinearizableOptions{HTML: r.options.HTML}),
 		checkers.Sequence(r.applied, ops, finals),
@@ -111,11 +109,20 @@ func (r *run) check(stopped error) []checkers.Result {
 			HealedAt: r.healedAt, EndedAt: r.endedAt, Within: int64(healBefore),
 			BackoffMax: int64(r.settings.timeout + r.settings.backoffMax), Slack: int64(r.slack()),
 			Queues: r.settings.queueLimits()}))
-	if r.auditor == nil || !r.auditor.Done() {
-		list = append(list, checkers.Result{Name: "audit", Verdict: checkers.Fail,
-			Note: fmt.Sprintf("the servers did not let themselves be read back: %s", r.whyNot())})
+	return append(list, r.readBack(len(finals)))
+}
+
+// readBack judges the audit itself: without it the other verdicts are hollow.
+func (r *run) readBack(read int) checkers.Result {
+	c := checkers.Result{Name: "audit", Verdict: checkers.Pass, Examined: read}
+	failed := r.audit.Failed()
+	switch {
+	case !r.audit.Done():
+		c.Verdict, c.Note = checkers.Fail, "the servers did not let themselves be read back: "+r.whyNot()
+	case len(failed) > 0:
+		c.Verdict, c.Note = checkers.Fail, fmt.Sprintf("%d actors could not be read back, the first is %s", len(failed), failed[0])
 	}
-	return list
+	return c
 }
 
 // verdictOf turns what stopped the world into a check's result.

@@ -181,7 +181,7 @@ type run struct {
 	options   Options
 	settings  settings
 	world     *sim.World
-	net       *simnet.Net
+	net       *simnet.Network
 	disks     *disks
 	nemesis   *fault.Nemesis
 	placement *shard.Placement
@@ -193,9 +193,9 @@ type run struct {
 	reasons   map[proc.NodeID]string
 	broken    error // the operator could not mend
 
-	recorder  *workloads.Recorder
-	control   *workloads.Control
-	auditor   *workloads.Auditor
+	control   workloads.Control
+	fences    workloads.Fences
+	audit     workloads.Audit
 	applied   *checkers.Applied
 	events    []core.Event
 	histories map[core.ActorID]*history
@@ -207,8 +207,9 @@ type run struct {
 
 // client is a simulated client and where it runs.
 type client struct {
-	node proc.NodeID
-	addr proc.Addr
+	node   proc.NodeID
+	addr   proc.Addr
+	record *workloads.Recorder
 }
 
 var underWay atomic.Bool
@@ -249,7 +250,10 @@ func (r *run) build() error {
 	if err != nil {
 		return err
 	}
-	r.net = simnet.New(o.Seed, simnet.DefaultConfig())
+	r.net, err = simnet.New(o.Seed, simnet.DefaultConfig())
+	if err != nil {
+		return err
+	}
 	strategy := sim.Strategy{Kind: kind, Depth: 3, Steps: uint64(o.Duration/time.Second+1) * 10_000}
 	if o.Replay != nil {
 		strategy = sim.Strategy{Kind: sim.Replay, Log: o.Replay}
@@ -345,7 +349,7 @@ func (r *run) execute() error {
 	if err := w.Run(r.options.Duration); err != nil {
 		return err
 	}
-	r.control.Stopped = true
+	r.control.Stop()
 	if _, err := w.RunUntil(r.idle, w.Now()+settleLimit); err != nil {
 		return err
 	}
@@ -360,8 +364,10 @@ func (r *run) execute() error {
 	if _, err := w.RunUntil(r.serving, w.Now()+settleLimit); err != nil {
 		return err
 	}
-	r.startAuditor()
-	_, err := w.RunUntil(func() bool { return r.auditor.Done() }, w.Now()+auditLimit)
+	if err := r.startAuditor(); err != nil {
+		return err
+	}
+	_, err := w.RunUntil(r.audit.Done, w.Now()+auditLimit)
 	return err
 }
 
@@ -389,7 +395,7 @@ func (r *run) report(stopped error) (*Report, error) {
 		p.Reached[string(m)] += n
 	}
 	p.Checks = r.check(stopped)
-	p.Operations = r.recorder.Len()
+	p.Operations = r.issued()
 	p.Scenario = r.describe()
 	p.Verdict = checkers.Pass
 	for i := range p.Checks {
