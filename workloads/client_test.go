@@ -143,6 +143,9 @@ func (f *front) Step(now proc.Now, in proc.Input, out *proc.Effects) {
 		w.Answer(&a)
 		c.Events = nil
 	}
+	if r.Err() != nil {
+		panic(r.Err()) // the frame is whole: its sender wrote nonsense
+	}
 	if w.Count() > 0 {
 		out.Send(in.From, w.Finish(wire.Answers))
 	}
@@ -302,6 +305,9 @@ func TestRecordsAreTrue(t *testing.T) {
 			}
 			h := tr.finish(t)
 			judge(t, h)
+			if n := count(h.Ops, func(o *checkers.Op) bool { return o.Return == checkers.Pending }); n > 0 {
+				t.Errorf("%d operations never ended, though their clients died", n)
+			}
 			again := count(h.Ops, func(o *checkers.Op) bool { return len(o.Attempts) > 1 })
 			unknown := count(h.Ops, func(o *checkers.Op) bool { return o.Status == core.Unknown })
 			reads := count(h.Ops, func(o *checkers.Op) bool { return o.Kind == core.Read })
@@ -372,6 +378,7 @@ func TestSessions(t *testing.T) {
 // A final refusal at the door ends an operation; any other one may be about
 // another copy, so the operation ends unknown.
 func TestDoor(t *testing.T) {
+	retries := map[core.Code]bool{core.CodeOverloaded: true, core.CodeDiskFull: true, core.CodeSessionsFull: true}
 	for code, want := range map[core.Code]core.Status{
 		core.CodeNotPermitted: core.RefusedAtDoor, core.CodeTooLarge: core.RefusedAtDoor, core.CodeUnknownType: core.RefusedAtDoor,
 		core.CodeAppendForbidden: core.RefusedAtDoor, core.CodeMalformed: core.RefusedAtDoor,
@@ -388,9 +395,41 @@ func TestDoor(t *testing.T) {
 			t.Fatalf("%s: not idle, %v", code, err)
 		}
 		for i := range tr.records[0].Ops() {
-			if o := &tr.records[0].Ops()[i]; o.Status != want {
+			o := &tr.records[0].Ops()[i]
+			if o.Status != want && o.Kind != core.Read || o.Kind == core.Read && o.Status == core.Accepted {
 				t.Fatalf("%s: %s, want %s", code, o, want)
 			}
+			if again := len(o.Attempts) > 1; o.Kind != core.Read && again != retries[code] {
+				t.Fatalf("%s: %s was sent at %d", code, o, o.Attempts)
+			}
+		}
+	}
+}
+
+// W2: an answer to anything else leaves an operation open.
+func TestAnswersMustMatch(t *testing.T) {
+	record := NewRecorder(0, func() int64 { return 1 })
+	cfg := DefaultClientConfig()
+	cfg.Gateways, cfg.Workload = []proc.Addr{{Node: 1}}, HotWorkload
+	c := NewClient(cfg, proc.Env{Rand: sim.Stream(1, "client")}, record, &Control{})
+	var out proc.Effects
+	c.Step(proc.Now{Mono: 1}, proc.Input{Kind: proc.Start}, &out)
+	c.Step(proc.Now{Mono: 1e9}, proc.Input{Kind: proc.Timer}, &out)
+	if record.Open() != 1 {
+		t.Fatal("no operation began")
+	}
+	o := record.Ops()[0]
+	right := core.Answer{Session: o.Session, Number: o.Number, Kind: o.Kind, Status: core.Accepted, State: []byte{1, 0}}
+	session, number, kind := right, right, right
+	session.Session[15]++
+	number.Number++
+	kind.Kind = core.History
+	for i, a := range []core.Answer{session, number, kind, right} {
+		var w wire.Writer
+		w.Answer(&a)
+		c.Step(proc.Now{Mono: 1e9 + 1}, proc.Input{Kind: proc.Message, Frame: w.Finish(wire.Answers)}, &out)
+		if settles := i == 3; settles != (record.Open() == 0) {
+			t.Errorf("answer %d: %d operations open", i, record.Open())
 		}
 	}
 }
