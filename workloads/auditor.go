@@ -238,20 +238,24 @@ func (d *Auditor) answer(now proc.Now, a *core.Answer) {
 	}
 }
 
-// compacted goes on at the first event that was kept. Should the answer not
-// tell which, all that the actor has counts as compacted.
+// compacted goes on at the first event that was kept. If that is not above what
+// was asked for, the log was compacted in between: ask again. Should the answer
+// not tell, all that the actor has counts as compacted.
 func (d *Auditor) compacted(now proc.Now, i int, kept core.Seq) {
 	r := &d.readings[i]
 	f := &d.audit.found[r.actor]
 	d.link.out.Mark(markCompacted)
-	f.final.Events = nil
-	if kept <= r.next {
-		r.floorKnown = false
+	switch {
+	case kept > r.next:
+		f.final.Floor, f.final.Events, r.next = kept-1, nil, kept
+		d.ask(now, i, core.History, r.next)
+	case kept > 0:
+		d.link.later(now.Mono, &r.call)
+		d.link.out.SetTimer(proc.TimerID(i), r.wake())
+	default:
+		f.final.Events, r.floorKnown = nil, false
 		d.ask(now, i, core.Read, core.AnySeq)
-		return
 	}
-	f.final.Floor, r.next = kept-1, kept
-	d.ask(now, i, core.History, r.next)
 }
 
 func (d *Auditor) page(now proc.Now, i int, a *core.Answer) {
