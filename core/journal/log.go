@@ -97,8 +97,9 @@ type ref struct {
 
 type segment struct {
 	number    uint64
-	size      int64 // bytes of valid frames
-	lastIndex core.Index
+	size      int64      // bytes of valid frames
+	lastIndex core.Index // of the last entry in the files when the segment ends
+	lastTerm  core.Term
 	header    segmentHeader
 }
 

@@ -44,6 +44,7 @@ type recovery struct {
 	size    int64
 	buf     []byte // bytes from at on
 	at      int64  // offset of the next frame
+	before  int64  // offset of the frame before it
 	sealed  bool   // the segment's seal was seen
 	vouched int64  // highest durable of a frame of this segment
 	reason  string // why there is no valid frame at at
@@ -227,7 +228,7 @@ func (l *Log) readFirst(out *proc.Effects) {
 
 func (l *Log) nextSegment(i int, out *proc.Effects) {
 	r := &l.recovery
-	r.current, r.at, r.buf, r.sealed, r.vouched = i, 0, r.buf[:0], false, 0
+	r.current, r.at, r.before, r.buf, r.sealed, r.vouched = i, 0, 0, r.buf[:0], false, 0
 	l.lastCRC = 0
 	l.ask(recoverStat, disk.Op{Kind: disk.OpStat, Name: segmentName(r.numbers[i])}, out)
 }
@@ -277,6 +278,7 @@ func (l *Log) parse(out *proc.Effects) {
 		l.lastCRC = h.payloadCRC
 		r.vouched = max(r.vouched, h.durable)
 		used += frameBytes(h.length)
+		r.before = r.at
 		r.at += int64(frameBytes(h.length))
 		l.last().size = r.at
 	}
@@ -328,10 +330,10 @@ func (l *Log) take(h frameHeader, payload []byte) error {
 			l.windowFirst = l.floor + 1
 			l.cfg.Identity.Voters = s.identity.Voters
 		}
-		if s.lastIndex > l.Last() || s.lastIndex > 0 && number == 1 {
-			return here(fmt.Sprintf("the segment continues entry %d of a log that ends at %d", s.lastIndex, l.Last()))
+		if r.current > 0 && (s.lastIndex != l.last().lastIndex || s.lastTerm != l.last().lastTerm) || number == 1 && s.lastIndex > 0 {
+			return here(fmt.Sprintf("the segment continues entry %d.%d, which is not the last one before it", s.lastTerm, s.lastIndex))
 		}
-		l.segments = append(l.segments, segment{number: number, lastIndex: s.lastIndex, header: s})
+		l.segments = append(l.segments, segment{number: number, lastIndex: s.lastIndex, lastTerm: s.lastTerm, header: s})
 	case frameEntry:
 		if len(payload) < entryFixedBytes {
 			return here("an entry without its fixed part")
@@ -375,7 +377,7 @@ func (l *Log) takeEntry(h frameHeader, e *pb.Entry, here func(string) error) err
 	if index == 0 || index > l.Last()+1 {
 		return here(fmt.Sprintf("entry %d in a log of %d to %d", index, l.floor+1, l.Last()))
 	}
-	l.last().lastIndex = index
+	l.last().lastIndex, l.last().lastTerm = index, core.Term(e.GetTerm())
 	if index <= l.floor {
 		// It replaced an entry of a segment that is gone, and was applied since.
 		if index == l.floor {
@@ -429,7 +431,13 @@ func (l *Log) judge(rest []byte, out *proc.Effects) {
 	r := &l.recovery
 	number := r.numbers[r.current]
 	damage := &Damage{Segment: segmentName(number), From: r.at, To: r.at + int64(len(rest)), After: l.Last(), Reason: r.reason}
-	vouched := l.scan(damage, rest, l.cfg.Identity.salt(number))
+	salt := l.cfg.Identity.salt(number)
+	vouched := l.scan(damage, rest, salt)
+	if h, ok := parseFrameHeader(rest, salt, r.at); ok && h.prev != l.lastCRC && h.durable > r.before {
+		// It vouches for what should be before it: a write there was lost.
+		vouched = true
+		damage.From, damage.To, damage.ValidNext = r.before, r.at, true
+	}
 	if vouched || !l.isLast() { // a successor is begun only when all of it is durable
 		l.damaged(damage, out)
 		return

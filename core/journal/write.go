@@ -104,7 +104,7 @@ func (l *Log) flush(out *proc.Effects) {
 		if !roomy {
 			break
 		}
-		buf = l.encode(buf, r, s, salt, start)
+		buf = l.encode(buf, r, l.queue[i+1:], s, salt, start)
 		id = r.id
 		taken++
 	}
@@ -130,8 +130,9 @@ func (l *Log) takeBuffer() []byte {
 	return nil
 }
 
-// encode adds a request's frames to buf, which will stand at start.
-func (l *Log) encode(buf []byte, r *request, s *segment, salt uint32, start int64) []byte {
+// encode adds a request's frames to buf, which will stand at start. The requests
+// ahead follow it.
+func (l *Log) encode(buf []byte, r *request, ahead []request, s *segment, salt uint32, start int64) []byte {
 	var head [entryFixedBytes]byte
 	for _, e := range r.entries {
 		putEntryHead(head[:], e)
@@ -142,24 +143,32 @@ func (l *Log) encode(buf []byte, r *request, s *segment, salt uint32, start int6
 			l.refs[index-l.floor-1] = ref{term: core.Term(e.GetTerm()), segment: uint32(s.number),
 				offset: uint32(at), length: uint32(entryFixedBytes + len(e.GetData()))}
 		}
-		s.lastIndex = index
+		s.lastIndex, s.lastTerm = index, core.Term(e.GetTerm())
 	}
+	commit := l.commitUpTo(s.lastIndex, ahead)
 	changed := l.hardWritten.GetTerm() != l.hard.GetTerm() || l.hardWritten.GetVote() != l.hard.GetVote() ||
-		l.hardWritten.GetCommit() != l.commitUpTo(s.lastIndex)
+		l.hardWritten.GetCommit() != commit
 	if changed || len(r.entries) == 0 || r.hard != nil {
-		buf = l.frame(buf, salt, start+int64(len(buf)), frameState, l.encodeHard(s.lastIndex), nil)
+		buf = l.frame(buf, salt, start+int64(len(buf)), frameState, l.encodeHard(commit), nil)
 	}
 	l.vouched = r.vouch
 	return buf
 }
 
-// commitUpTo is the commit index as it may be written behind entry last: a
-// commit index in the file never runs ahead of the entries in it, though the
-// quorum's may run ahead of what this replica has written.
-func (l *Log) commitUpTo(last core.Index) uint64 { return min(l.hard.GetCommit(), uint64(last)) }
+// commitUpTo is the commit index as it may be written behind entry last, before
+// the requests ahead. The quorum's may run ahead of what this replica has
+// written; in the file it covers only entries that stand there and are not about
+// to be replaced, or recovery would apply what was never committed.
+func (l *Log) commitUpTo(last core.Index, ahead []request) uint64 {
+	for i := range ahead {
+		if e := ahead[i].entries; len(e) > 0 {
+			last = min(last, core.Index(e[0].GetIndex())-1)
+		}
+	}
+	return min(l.hard.GetCommit(), uint64(last))
+}
 
-func (l *Log) encodeHard(last core.Index) []byte {
-	commit := l.commitUpTo(last)
+func (l *Log) encodeHard(commit uint64) []byte {
 	h := binary.LittleEndian.AppendUint64(nil, l.hard.GetTerm())
 	h = binary.LittleEndian.AppendUint64(h, l.hard.GetVote())
 	h = binary.LittleEndian.AppendUint64(h, commit)
@@ -321,29 +330,22 @@ func (l *Log) sealLast(out *proc.Effects) {
 	l.submit(write{id: l.durableID, from: s.size, to: s.size + int64(len(buf)), buf: buf}, out)
 }
 
-// placedLast is the last entry that has a place in a file.
-func (l *Log) placedLast() core.Index {
-	for i := range l.queue {
-		if len(l.queue[i].entries) > 0 {
-			return core.Index(l.queue[i].entries[0].GetIndex()) - 1
-		}
-	}
-	return l.Last()
-}
-
 func (l *Log) drained(out *proc.Effects) {
 	r := &l.rotation
 	if len(l.writes) > 0 {
 		return
 	}
-	last := l.placedLast()
-	term, err := l.Term(uint64(last))
-	core.Assert(err == nil, "term of entry %d: %v", last, err)
-	r.header = segmentHeader{identity: l.cfg.Identity, number: r.number, lastIndex: last, lastTerm: core.Term(term)}
+	// The last entry in the files, which an append that waits may replace.
+	var last core.Index
+	var term core.Term
+	if len(l.segments) > 0 {
+		last, term = l.last().lastIndex, l.last().lastTerm
+	}
+	r.header = segmentHeader{identity: l.cfg.Identity, number: r.number, lastIndex: last, lastTerm: term}
 	salt := l.cfg.Identity.salt(r.number)
 	l.lastCRC, l.durable = 0, 0
 	r.buf = l.frame(nil, salt, 0, frameSegment, r.header.encode(), nil)
-	r.buf = l.frame(r.buf, salt, int64(len(r.buf)), frameState, l.encodeHard(last), nil)
+	r.buf = l.frame(r.buf, salt, int64(len(r.buf)), frameState, l.encodeHard(l.commitUpTo(last, l.queue)), nil)
 	r.step = rotateHeader
 	out.File(l.cfg.Tokens+tokenRotate, disk.Op{Kind: disk.OpWrite, Sync: true, Name: segmentName(r.number), Data: r.buf})
 }
@@ -375,7 +377,7 @@ func (l *Log) begin(out *proc.Effects) {
 	if len(l.segments) == 0 {
 		l.firstSegment = r.number
 	}
-	l.segments = append(l.segments, segment{number: r.number, size: int64(len(r.buf)), lastIndex: r.header.lastIndex, header: r.header})
+	l.segments = append(l.segments, segment{number: r.number, size: int64(len(r.buf)), lastIndex: r.header.lastIndex, lastTerm: r.header.lastTerm, header: r.header})
 	l.reserved = r.size
 	l.durable = int64(len(r.buf))
 	l.noSpace, l.roomFor = false, 0
