@@ -28,9 +28,8 @@ type walk struct {
 	at      core.Index
 	back    []core.Index
 	request *pending // History: who asked
-	from    core.Seq
+	kept    core.Seq // History: oldest event met on the way back
 	events  []byte
-	sent    core.Seq // History: last event taken
 	tries   int
 }
 
@@ -63,7 +62,7 @@ func (s *Shard) hydrate(a *hot) {
 	w := &walk{handle: a.handle, target: k.seq}
 	s.begin(w)
 	switch {
-	case a.kind.Policy().Light:
+	case a.kind.Policy().Light && k.last > s.journal.Floor():
 		w.step, w.at = walkLight, k.last
 		s.visit(w)
 	case k.snap() > 0:
@@ -113,7 +112,7 @@ func (s *Shard) history(p *pending, k *known) {
 		s.release(p)
 		return
 	}
-	w := &walk{handle: s.directory[k.id], target: k.seq, base: from - 1, from: from, request: p, step: walkBack, at: k.last, sent: from - 1}
+	w := &walk{handle: s.directory[k.id], target: k.seq, base: from - 1, request: p, step: walkBack, at: k.last}
 	s.out.Mark(markHistory)
 	s.begin(w)
 	s.visit(w)
@@ -147,6 +146,10 @@ func (s *Shard) walkRead(token proc.Token, res *disk.Result) {
 	if w == nil {
 		return
 	}
+	if w.at <= s.journal.Floor() { // compacted meanwhile
+		s.walkedOff(w)
+		return
+	}
 	if res.Err != nil {
 		if w.tries++; w.tries < kvAttempts {
 			s.out.File(w.token, s.journal.ReadOp(w.at))
@@ -156,10 +159,6 @@ func (s *Shard) walkRead(token proc.Token, res *disk.Result) {
 		return
 	}
 	w.tries = 0
-	if w.at <= s.journal.Floor() { // compacted meanwhile: only a history can be caught
-		s.walkedOff(w)
-		return
-	}
 	data, err := s.journal.DecodeEntry(w.at, res.Data)
 	if err != nil {
 		s.halt(err)
@@ -198,6 +197,7 @@ func (s *Shard) visited(w *walk, data []byte) bool {
 		return s.visitLight(w, k, b)
 	case walkBack:
 		w.back = append(w.back, w.at)
+		w.kept = entry.First
 		if entry.First > w.base+1 {
 			w.at = entry.Prev
 			return true
@@ -269,20 +269,28 @@ func (s *Shard) collect(w *walk, b *journal.Block, ordinal int) bool {
 		w.events = w.events[:n]
 		return false
 	}
-	w.sent = e.Seq
 	return true
 }
 
 // walkedOff handles a chain that leads below the compacted part of the log.
 func (s *Shard) walkedOff(w *walk) {
 	k := &s.actors[w.handle]
+	if w.request == nil && w.step == walkLight && k.snap() > 0 {
+		s.askSnapshot(w, k) // the newest block went while it was read; its state is in a snapshot
+		return
+	}
 	if w.request == nil {
 		s.halt(fmt.Errorf("the snapshot of %s that covers compacted events is gone: restore the derived store from a backup", k.id))
 		return
 	}
 	c := &w.request.command
 	s.endWalk(w)
-	s.refuse(w.request.from, c, core.CodeCompacted, "")
+	kept := w.kept
+	if kept == 0 {
+		kept = k.seq + 1
+	}
+	s.answer(w.request.from, &core.Answer{Session: c.Session, Number: c.Number, Kind: c.Kind,
+		Status: core.RefusedAtDoor, Code: core.CodeCompacted, Seq: kept})
 	s.release(w.request)
 }
 

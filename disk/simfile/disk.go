@@ -186,6 +186,17 @@ func (d *Disk) advance() {
 	}
 }
 
+// Names lists the files as reads see them, sorted. Unlike the FS view it does
+// not ask for the queue to be empty.
+func (d *Disk) Names() []string {
+	list := make([]string, 0, d.names.Len())
+	d.names.Scan(func(name string, _ *inode) bool {
+		list = append(list, name)
+		return true
+	})
+	return list
+}
+
 // Export returns a copy of a file as reads see it. Damage shows.
 func (d *Disk) Export(name string) (contents []byte, ok bool) {
 	f, ok := d.names.Get(name)

@@ -60,11 +60,7 @@ func (d *Disk) list(fail bool, res *disk.Result) error {
 		d.hit(SiteReadError)
 		return disk.ErrIO
 	}
-	res.Names = make([]string, 0, d.names.Len())
-	d.names.Scan(func(name string, _ *inode) bool {
-		res.Names = append(res.Names, name)
-		return true
-	})
+	res.Names = d.Names()
 	return nil
 }
 

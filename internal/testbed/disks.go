@@ -128,10 +128,7 @@ func (d *disks) DiskFull(node proc.NodeID, bytesLeft int64) {
 
 // used is what a store's files take, reservations included, or a little more.
 func (s *store) used(segment int64) (n int64) {
-	names, err := s.files.FS().List()
-	if err != nil {
-		return 0
-	}
+	names := s.files.Names()
 	for i, name := range names {
 		image, _ := s.files.Export(name)
 		if i == len(names)-1 {
@@ -212,22 +209,20 @@ func (d *disks) rot() {
 // flip damages one bit where a group of one can tell: below what a later frame
 // vouches for.
 func (d *disks) flip(s *store) {
-	names, err := s.files.FS().List()
-	if err != nil || len(names) == 0 {
-		return
-	}
 	var ranges []simfile.Range
-	for _, name := range names {
+	for _, name := range s.files.Names() {
 		if n := s.vouched(name); n > 0 {
 			ranges = append(ranges, simfile.Range{Name: name, Offset: 0, Length: n})
 		}
 	}
-	before := len(s.files.Damages())
+	before := s.files.Damages()
 	if len(ranges) == 0 || !s.files.FlipRandom(ranges) {
 		return
 	}
-	after := s.files.Damages()
-	for _, x := range after[min(before, len(after)):] {
+	for _, x := range s.files.Damages() {
+		if slices.ContainsFunc(before, func(y simfile.Damage) bool { return y.Name == x.Name && y.Offset == x.Offset }) {
+			continue
+		}
 		s.damaged = append(s.damaged, &damage{name: x.Name, Damage: checkers.Damage{
 			Place: s.place(x.Name, x.Offset, x.Length), Kind: x.Kind, At: int64(d.run.world.Now()), Truth: true}})
 	}
@@ -299,8 +294,8 @@ func (d *disks) mend(s *store, found *journal.Damage) error {
 	s.files.SetFaults(simfile.Faults{}) // the operator works on a healthy machine
 	defer s.files.SetFaults(saved)
 	for _, x := range s.files.Damages() {
-		if x.Name != found.Segment {
-			continue
+		if x.Name != found.Segment || x.Offset >= found.To || x.Offset+x.Length <= found.From {
+			continue // what was not found stays, to be found later
 		}
 		if _, err := f.WriteAt(x.Pristine, x.Offset); err != nil {
 			return err
