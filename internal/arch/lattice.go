@@ -40,7 +40,9 @@ workloads:              core core/proc core/actor net/wire checkers google.golan
 
 # where it all meets
 internal/testbed:       disk core/proc core core/seal core/journal core/actor net/wire core/shard core/gateway sim sim/fault net/simnet disk/simfile disk/memkv checkers workloads
-cmd/actordb:            internal/testbed workloads checkers sim sim/fault core github.com/alecthomas/kong github.com/schollz/progressbar/v3 github.com/jedib0t/go-pretty/v6/... golang.org/x/term
+experiments/mutants:    golang.org/x/tools/txtar
+cmd/actordb:            internal/testbed experiments/mutants workloads checkers sim sim/fault core github.com/alecthomas/kong github.com/schollz/progressbar/v3 github.com/jedib0t/go-pretty/v6/... golang.org/x/term
+internal/tools/unsimulated:
 examples/primarybackup: disk core/proc sim sim/fault net/simnet
 
 internal/arch:          golang.org/x/tools/go/analysis/... golang.org/x/tools/go/packages

@@ -1,0 +1,134 @@
+// Command actordb is the database's one binary.
+//
+//	actordb sim run        one simulated run of the whole engine
+//	actordb sim sweep      many seeds, in parallel
+//	actordb sim replay     a saved run, exactly
+//	actordb sim audit      does one seed give one execution?
+//	actordb sim mutants    do the checkers catch planted bugs?
+//
+// With --json a command writes one JSON document to standard output and nothing
+// else. Exit codes are part of the contract: see the constants.
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/alecthomas/kong"
+)
+
+// Exit codes.
+const (
+	exitHolds       = 0 // what was asked for was done, and every law holds
+	exitViolated    = 1 // a law is broken
+	exitUsage       = 2 // wrong usage or bad input
+	exitDiverged    = 3 // the run was not deterministic
+	exitEnvironment = 4 // the machine failed: disk full, no such directory, a process died
+)
+
+// A failure ends the command with a code. Its text is one line: the place and
+// the cure. Without an error the command has said everything already.
+type failure struct {
+	code int
+	err  error
+}
+
+func (f *failure) Error() string {
+	if f.err == nil {
+		return fmt.Sprintf("exit code %d", f.code)
+	}
+	return f.err.Error()
+}
+
+func (f *failure) Unwrap() error { return f.err }
+
+func usage(format string, args ...any) error {
+	return &failure{exitUsage, fmt.Errorf(format, args...)}
+}
+
+func environment(format string, args ...any) error {
+	return &failure{exitEnvironment, fmt.Errorf(format, args...)}
+}
+
+// violated and diverged end a command whose output tells all.
+func violated() error { return &failure{code: exitViolated} }
+func diverged() error { return &failure{code: exitDiverged} }
+
+type commandLine struct {
+	Sim simCommands `cmd:"" help:"Run the engine in its deterministic simulator."`
+}
+
+type simCommands struct {
+	Run     runCommand     `cmd:"" help:"One seed: one execution, every checker."`
+	Sweep   sweepCommand   `cmd:"" help:"Many seeds, in parallel processes."`
+	Replay  replayCommand  `cmd:"" help:"A saved run again, exactly."`
+	Audit   auditCommand   `cmd:"" help:"Each seed twice, in separate processes: is the trace the same?"`
+	Mutants mutantsCommand `cmd:"" help:"Plant known bugs and see which checker kills each."`
+	Worker  workerCommand  `cmd:"" hidden:"" help:"Runs the seeds that it reads from standard input."`
+}
+
+func main() { os.Exit(run(os.Args[1:])) }
+
+// run is the whole program; it returns the exit code.
+func run(args []string) (code int) {
+	var c commandLine
+	exited := false
+	parser, err := kong.New(&c,
+		kong.Name("actordb"),
+		kong.Description("A database of actors whose code runs entirely in a deterministic simulator."),
+		kong.Writers(os.Stdout, os.Stderr),
+		kong.Exit(func(n int) { exited, code = true, n }),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}))
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "actordb: %v\n", err)
+		return exitUsage
+	}
+	if len(args) == 0 {
+		args = []string{"--help"}
+	}
+	ctx, err := parser.Parse(args)
+	if exited { // --help
+		return code
+	}
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "actordb: %v (see %s --help)\n", err, commandOf(parser, args))
+		return exitUsage
+	}
+	return report(ctx.Run())
+}
+
+// commandOf names the command that the arguments begin with.
+func commandOf(parser *kong.Kong, args []string) string {
+	name := []string{"actordb"}
+	node := parser.Model.Node
+	for _, arg := range args {
+		var next *kong.Node
+		for _, child := range node.Children {
+			if child.Name == arg {
+				next = child
+			}
+		}
+		if next == nil {
+			break
+		}
+		node, name = next, append(name, arg)
+	}
+	return strings.Join(name, " ")
+}
+
+// report prints what is left to say and returns the exit code.
+func report(err error) int {
+	var f *failure
+	switch {
+	case err == nil:
+		return exitHolds
+	case !errors.As(err, &f):
+		f = &failure{exitEnvironment, err}
+	}
+	if f.err != nil {
+		fmt.Fprintf(os.Stderr, "actordb: %s\n", strings.ReplaceAll(f.err.Error(), "\n", "; "))
+	}
+	return f.code
+}
