@@ -102,6 +102,18 @@ func parseFrameHeader(b []byte, salt uint32, offset int64) (frameHeader, bool) {
 	return h, le.Uint32(b) == checksum(salt, b[4:frameHeaderBytes])
 }
 
+// cleanPadding reports whether the bytes between a payload and the next frame
+// are the zeros that were written: no checksum covers them, and damage is
+// damage wherever it shows.
+func cleanPadding(frame []byte, length int) bool {
+	for _, b := range frame[frameHeaderBytes+length : frameBytes(length)] {
+		if b != 0 {
+			return false
+		}
+	}
+	return true
+}
+
 // appendFrame adds a frame whose payload is head followed by body.
 func appendFrame(dst []byte, salt uint32, h frameHeader, head, body []byte) []byte {
 	if h.kind == frameSegment {

@@ -353,6 +353,9 @@ func (l *Log) DecodeEntry(index core.Index, b []byte) ([]byte, error) {
 	case checksum(salt, b[frameHeaderBytes:frameHeaderBytes+h.length]) != h.payloadCRC:
 		damage.Reason = "the entry's checksum does not match"
 		return nil, damage
+	case !cleanPadding(b, h.length):
+		damage.Reason = "the padding is not zero"
+		return nil, damage
 	}
 	e := decodeEntry(b[frameHeaderBytes : frameHeaderBytes+h.length])
 	if core.Index(e.GetIndex()) != index {
@@ -426,4 +429,10 @@ func decodeEntry(payload []byte) *pb.Entry {
 	term, index := le64(payload), le64(payload[8:])
 	kind := pb.EntryType(payload[16])
 	return &pb.Entry{Term: proto.Uint64(term), Index: proto.Uint64(index), Type: kind.Enum(), Data: payload[entryFixedBytes:]}
+}
+
+// String is one line about where the log stands, for people.
+func (l *Log) String() string {
+	return fmt.Sprintf("%d to %d in %d segments, %d appends queued, %d writes, rotation step %d, full %t",
+		l.floor+1, l.Last(), len(l.segments), len(l.queue), len(l.writes), l.rotation.step, l.noSpace)
 }
