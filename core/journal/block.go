@@ -106,7 +106,8 @@ type Row struct {
 //	footer    sessions: u n, 16 bytes each · principals: u n, (u len, bytes) each
 //	          actors: u n, (u len, id, u prev, u first, u rows, ordinals as u deltas) each
 //	          types: u n, (u len, name, u rows, ordinals as u deltas) each
-//	personal  (u ordinal, u8 erased, 16 salt, u len, bytes) each
+//	personal  (u ordinal, u8 erased, 16 salt, u len, bytes) each event with a commitment;
+//	          erased: salt zero, no bytes
 //
 // An event's version is stored shifted left by one; the low bit says that a
 // commitment follows.
@@ -234,6 +235,9 @@ func ParseBlock(data []byte) (*Block, error) {
 	}
 	le := binary.LittleEndian
 	outcomes, events := int(le.Uint32(data[12:])), int(le.Uint32(data[16:]))
+	if h.Kind == Fence && outcomes+events > 0 {
+		return nil, malformed(12, "a fence with %d outcomes and %d events", outcomes, events)
+	}
 	if outcomes > BlockCommandsMax || events > BlockEventsMax {
 		return nil, malformed(12, "%d outcomes and %d events exceed the limits", outcomes, events)
 	}
@@ -414,9 +418,17 @@ func (b *Block) parseStates(r *reader) error {
 	return r.end()
 }
 
+// parsePersonal checks each event's personal columns against its commitment.
+// Erased ones leave nothing behind, neither bytes nor salt; and no event that has
+// a commitment lacks a record here, so that lost columns do not pass for none.
 func (b *Block) parsePersonal(r *reader) error {
-	last := -1
-	for r.err == nil && r.at < len(r.b) {
+	next := 0
+	skip := func() { // to the next event with a commitment
+		for next < len(b.parsed) && !b.parsed[next].Committed {
+			next++
+		}
+	}
+	for skip(); r.err == nil && r.at < len(r.b); skip() {
 		ordinal := r.index(len(b.parsed))
 		erased := r.byte()
 		var salt [seal.SaltBytes]byte
@@ -425,17 +437,22 @@ func (b *Block) parsePersonal(r *reader) error {
 		if r.err != nil {
 			return r.err
 		}
-		row := &b.parsed[ordinal]
-		switch {
-		case ordinal <= last || !row.Committed || erased > 1:
+		switch row := &b.parsed[ordinal]; {
+		case ordinal != next || erased > 1:
 			return malformed(r.base+r.at, "personal columns of event %d out of place", ordinal)
+		case erased == 1 && (len(personal) > 0 || salt != [seal.SaltBytes]byte{}):
+			return malformed(r.base+r.at, "erased personal columns of event %d are still there", ordinal)
 		case erased == 1:
 			row.Erased = true
 		case seal.Commit(salt, personal) != row.Commitment:
 			return malformed(r.base+r.at, "personal columns of event %d are not those committed to", ordinal)
+		default:
+			row.Personal = personal
 		}
-		row.Personal = personal
-		last = ordinal
+		next++
+	}
+	if r.err == nil && next < len(b.parsed) {
+		r.fail("the personal columns of event %d are missing", next)
 	}
 	return r.end()
 }

@@ -13,6 +13,8 @@ import (
 type Builder struct {
 	header     Header
 	salter     *seal.Salter
+	salted     bool      // origin is made
+	origin     seal.Hash // of the header: salts are derived from it
 	generation uint64
 
 	outcomes  []byte
@@ -46,7 +48,7 @@ func NewBuilder(salter *seal.Salter) *Builder { return &Builder{salter: salter} 
 
 // Start begins a block.
 func (b *Builder) Start(h Header) {
-	b.header = h
+	b.header, b.salted = h, false
 	b.generation++
 	b.outcomes, b.rows, b.rowEnds, b.states, b.personal = b.outcomes[:0], b.rows[:0], b.rowEnds[:0], b.states[:0], b.personal[:0]
 	b.leaves, b.footer = b.leaves[:0], b.footer[:0]
@@ -139,7 +141,7 @@ func (b *Builder) Event(actor int, seq core.Seq, e *core.NewEvent) {
 	d = binary.AppendUvarint(d, uint64(len(e.Payload)))
 	d = append(d, e.Payload...)
 	if len(e.Personal) > 0 {
-		salt := b.salter.Salt(b.header.Extends, uint32(ordinal))
+		salt := b.salter.Salt(b.saltOrigin(), uint32(ordinal))
 		c := seal.Commit(salt, e.Personal)
 		d = append(d, c[:]...)
 		b.personal = binary.AppendUvarint(b.personal, uint64(ordinal))
@@ -154,6 +156,17 @@ func (b *Builder) Event(actor int, seq core.Seq, e *core.NewEvent) {
 	b.eventType = append(b.eventType, uint32(kind))
 	leaf := seal.Leaf(d[start:])
 	b.leaves = append(b.leaves, leaf[:]...)
+}
+
+// saltOrigin names the block to the salter. Two blocks may extend one chain, when
+// the first comes to nothing, and every shard's chain begins alike; but no two
+// have the shard, chain, term, epochs and time in common.
+func (b *Builder) saltOrigin() seal.Hash {
+	if !b.salted {
+		b.salted = true
+		b.origin = seal.Section(appendHeader(nil, &b.header, 0, 0, [5]int{}))
+	}
+	return b.origin
 }
 
 // State adds an actor's state after the block, for light persistence. At most

@@ -81,16 +81,17 @@ func Commit(salt [SaltBytes]byte, personal []byte) Hash {
 	return out
 }
 
-// A Salter derives salts from a secret. They are unpredictable to whoever
-// lacks it and never repeat for one secret, because (chain, ordinal) does not.
+// A Salter derives salts from a secret. They are unpredictable to whoever lacks
+// it, and do not repeat for one secret as long as no (origin, ordinal) does: two
+// commitments under one salt would let the erasing of one be undone by the other.
 type Salter struct{ Secret [32]byte }
 
-// Salt is the salt of the event with this ordinal in the block that extends chain.
-func (s *Salter) Salt(chain Hash, ordinal uint32) (salt [SaltBytes]byte) {
+// Salt is the salt of the event with this ordinal in the block that origin names.
+func (s *Salter) Salt(origin Hash, ordinal uint32) (salt [SaltBytes]byte) {
 	var buf [1 + 32 + Bytes + 4]byte
 	buf[0] = tagSalt
 	copy(buf[1:], s.Secret[:])
-	copy(buf[33:], chain[:])
+	copy(buf[33:], origin[:])
 	binary.BigEndian.PutUint32(buf[33+Bytes:], ordinal)
 	full := sha256.Sum256(buf[:])
 	copy(salt[:], full[:])
