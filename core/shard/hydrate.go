@@ -292,6 +292,7 @@ func (s *Shard) walkedOff(w *walk) {
 	s.answer(w.request.from, &core.Answer{Session: c.Session, Number: c.Number, Kind: c.Kind,
 		Status: core.RefusedAtDoor, Code: core.CodeCompacted, Seq: kept})
 	s.release(w.request)
+	s.nextHydration()
 }
 
 func (s *Shard) endWalk(w *walk) {

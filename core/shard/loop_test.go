@@ -206,7 +206,7 @@ func TestWriteReadRestart(t *testing.T) {
 	for _, policy := range []actor.Policy{{}, {SnapshotEvery: 3}, {SnapshotEvery: 3, SnapshotKeep: 2}, {Light: true}} {
 		t.Run(fmt.Sprintf("%+v", policy), func(t *testing.T) {
 			l := newLoop(t, policy, func(c *Config) {
-				c.SegmentBytes, c.CheckpointBytes, c.HotActors = 16<<10, 4<<10, 3
+				c.SegmentBytes, c.BlockBytes, c.CheckpointBytes, c.HotActors = 16<<10, 4<<10, 4<<10, 3
 			})
 			session := l.session()
 			want := make(map[string]int64)
@@ -246,7 +246,7 @@ func TestWriteReadRestart(t *testing.T) {
 
 // A history comes back whole and in order, in pages.
 func TestHistory(t *testing.T) {
-	l := newLoop(t, actor.Policy{}, func(c *Config) { c.SegmentBytes, c.WindowBytes = 16<<10, 0 })
+	l := newLoop(t, actor.Policy{}, func(c *Config) { c.SegmentBytes, c.BlockBytes, c.WindowBytes = 16<<10, 4<<10, 0 })
 	session := l.session()
 	for i := range 500 {
 		l.ask(add(session, core.CommandNumber(i+1), "a", int64(i)))
@@ -298,7 +298,7 @@ func TestFenceVoidsWhatIsInFlight(t *testing.T) {
 // With compaction on, the journal stays small and nothing is forgotten (H3).
 func TestCompaction(t *testing.T) {
 	l := newLoop(t, actor.Policy{SnapshotEvery: 10}, func(c *Config) {
-		c.SegmentBytes, c.CheckpointBytes, c.CompactKeep, c.HotActors = 16<<10, 8<<10, 32<<10, 4
+		c.SegmentBytes, c.BlockBytes, c.CheckpointBytes, c.CompactKeep, c.HotActors = 16<<10, 4<<10, 8<<10, 32<<10, 4
 	})
 	session := l.session()
 	number := core.CommandNumber(0)

@@ -135,6 +135,7 @@ func (c *Config) Validate() error {
 		check(c.MailboxCommands > 0 && c.MailboxBytes > 0, "mailbox limits must be positive"),
 		check(c.BlockCommands > 0 && c.BlockCommands <= journal.BlockCommandsMax, "commands per block: want 1 to %d", journal.BlockCommandsMax),
 		check(c.BlockBytes > 0 && c.BlockBytes <= journal.BlockBytesMax/2, "bytes per block: want 1 to %d", journal.BlockBytesMax/2),
+		check(4*int64(c.BlockBytes) <= c.SegmentBytes, "blocks of %d bytes: want at most a quarter of a segment of %d", c.BlockBytes, c.SegmentBytes),
 		check(c.Pipeline > 0 && c.Pipeline <= 64, "pipeline of %d blocks: want 1 to 64", c.Pipeline),
 		check(c.HotActors > 0 && c.Hydrations > 0, "limits of hot actors and hydrations must be positive"),
 		check(c.CheckpointBytes > 0, "checkpoint interval must be positive"),
@@ -384,6 +385,7 @@ func (s *Shard) progress() {
 			break
 		}
 	}
+	core.Assert(s.parked == 0 || len(s.walks) > 0 || s.out.Fault != nil, "%d commands wait for hydrations that nobody does", s.parked)
 	s.confirmReads()
 	s.advanceCheckpoint()
 	s.passivate()
@@ -479,3 +481,10 @@ func (s *Shard) operator(p core.Principal) bool {
 
 // Serving reports whether the replica leads and has caught up with its log.
 func (s *Shard) Serving() bool { return s.phase == phaseServing && s.leading }
+
+// String is one line about where the replica stands, for people.
+func (s *Shard) String() string {
+	return fmt.Sprintf("shard %d: phase %d leading %t term %d applied %d of %d, %d in flight, mailbox %d + %d parked, %d walks, %d hot of %d actors, %d sessions, journal %s",
+		s.cfg.Shard, s.phase, s.leading, s.term, s.applied, s.journal.Last(), len(s.flights), s.mailbox.len(), s.parked,
+		len(s.walks), s.hotCount, len(s.directory), s.sessions.Len(), s.journal)
+}

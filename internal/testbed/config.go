@@ -47,7 +47,7 @@ func drawSettings(r *rand.Rand, o *Options) settings {
 	}
 	c := shard.DefaultConfig()
 	c.SegmentBytes, c.WindowBytes, c.CheckpointBytes = 1<<20, 1<<20, 512<<10
-	c.BlockBytes = 256 << 10
+	c.BlockBytes = 128 << 10
 	g := gateway.DefaultConfig()
 	g.ResendBase, g.ResendMax, g.Deadline = 30e6, 100e6, proc.Tick(s.deadline)
 	if o.Faults != "none" {
@@ -55,19 +55,21 @@ func drawSettings(r *rand.Rand, o *Options) settings {
 		c.SegmentBytes = int64(32<<10) << r.IntN(5)
 		c.WindowBytes = int64(4<<10) << r.IntN(8)
 		c.CheckpointBytes = int64(16<<10) << r.IntN(6)
-		c.BlockBytes = 8 << 10 << r.IntN(6)
+		c.BlockBytes = int(c.SegmentBytes) >> between(r, 2, 5)
 		c.BlockCommands = 1 << r.IntN(10)
 		c.Pipeline = between(r, 1, 6)
 		c.HotActors = 4 << r.IntN(8)
 		c.Hydrations = between(r, 1, 16)
 		c.MailboxCommands = 8 << r.IntN(7)
-		c.Sessions.Sessions = o.Clients + between(r, 2, 400)
 		c.Sessions.Window = between(r, 4, 64)
 		if r.IntN(2) == 0 {
 			c.CompactKeep = 3 * c.SegmentBytes
 		}
 		if r.IntN(2) == 0 {
+			// Sessions are remembered for their whole life, and a client that crashes
+			// or loses one opens another: the table must hold those of a lifetime.
 			s.lifetime = time.Duration(between(r, 2, 20)) * time.Second
+			c.Sessions.Sessions = o.Clients * between(r, 20, 40)
 		}
 		if r.IntN(2) == 0 {
 			s.fences = time.Duration(between(r, 300, 3000)) * time.Millisecond

@@ -415,3 +415,4 @@ func (r *run) describe() string {
 	return fmt.Sprintf("%d servers × %d shards, %d clients, strategy %s, pipeline %d, segments %d KiB, compaction %t",
 		r.options.Nodes, s.Shards, s.Clients, s.strategy, s.shard.Pipeline, s.shard.SegmentBytes>>10, s.shard.CompactKeep > 0)
 }
+
