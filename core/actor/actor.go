@@ -71,7 +71,9 @@ type Behavior[S, C, E any] struct {
 	EncodeEvent func(dst []byte, e E) (payload []byte, meta EventMeta)
 	// DecodeEvent reads the newest version of a payload.
 	DecodeEvent func(name string, payload, personal []byte) (E, error)
-	// Upcasts turn a payload of From into one of From+1.
+	// Upcasts turn a payload of From into one of From+1. For each event type they
+	// lead from version 1 to the newest without a gap; a type without any has
+	// version 1 alone.
 	Upcasts []Upcast
 
 	EncodeState func(dst []byte, s *S) []byte
@@ -151,7 +153,7 @@ func (r Ref[C]) Command(c C) core.Command {
 // A Type is a defined behaviour: what a shard registers and clients refer to.
 type Type[S, C, E any] struct {
 	b       Behavior[S, C, E]
-	current map[string]uint16 // newest version by event name, of those that have upcasts
+	current map[string]uint16 // newest version by event name, of those with upcasts
 	scratch []E
 }
 
@@ -178,11 +180,33 @@ func Define[S, C, E any](b Behavior[S, C, E]) (*Type[S, C, E], error) {
 		return nil, fmt.Errorf("actor type %q: %s is missing", b.Type, missing)
 	}
 	t := &Type[S, C, E]{b: b, current: make(map[string]uint16)}
+	steps := make(map[string]uint16)
 	for _, u := range b.Upcasts {
+		if u.From == 0 || u.Apply == nil || t.has(u.Name, u.From) > 1 {
+			return nil, fmt.Errorf("actor type %q: upcast of event %s from version %d: want one with Apply for each version from 1", b.Type, u.Name, u.From)
+		}
 		t.current[u.Name] = max(t.current[u.Name], u.From+1)
+		steps[u.Name]++
+	}
+	for _, u := range b.Upcasts {
+		if steps[u.Name]+1 != t.current[u.Name] {
+			return nil, fmt.Errorf("actor type %q: the upcasts of event %s lead to version %d with %d steps", b.Type, u.Name, t.current[u.Name], steps[u.Name])
+		}
 	}
 	return t, nil
 }
+
+func (t *Type[S, C, E]) has(name string, from uint16) (n int) {
+	for _, u := range t.b.Upcasts {
+		if u.Name == name && u.From == from {
+			n++
+		}
+	}
+	return n
+}
+
+// newest is the version in which events of a type are made and decoded.
+func (t *Type[S, C, E]) newest(name string) uint16 { return max(t.current[name], 1) }
 
 // Ref refers to the actor of this type with the given key.
 func (t *Type[S, C, E]) Ref(key string) (Ref[C], error) {
@@ -226,24 +250,45 @@ func (t *Type[S, C, E]) Decide(state State, c *core.Command, d *Decision) (*core
 		return refusal, nil
 	}
 	t.scratch = events[:0]
+	defer clear(events)
 	if len(events) > core.CommandEventsMax {
 		return &core.Refusal{Code: core.CodeRule, Detail: fmt.Sprintf("%d events from one command, the limit is %d", len(events), core.CommandEventsMax)}, nil
 	}
-	for i := range events {
-		from := len(d.buf)
-		payload, meta := t.b.EncodeEvent(d.buf, events[i])
-		d.buf = payload
-		d.Events = append(d.Events, core.NewEvent{Type: meta.Name, Version: meta.Version, EventTime: meta.Time,
-			Payload: payload[from:len(payload):len(payload)], Personal: meta.Personal})
-	}
-	if len(d.buf) > core.CommandBytesMax {
-		return &core.Refusal{Code: core.CodeRule, Detail: fmt.Sprintf("events of %d bytes from one command, the limit is %d", len(d.buf), core.CommandBytesMax)}, nil
+	if refusal := t.encode(events, d); refusal != nil {
+		d.Reset()
+		return refusal, nil
 	}
 	for i := range events {
 		t.b.Evolve(s, events[i])
 	}
-	clear(events)
 	return nil, nil
+}
+
+// encode puts events into d, and refuses what could not be stored or not be read
+// back: the command has no effect then, and the shard goes on.
+func (t *Type[S, C, E]) encode(events []E, d *Decision) *core.Refusal {
+	size := 0
+	for i := range events {
+		from := len(d.buf)
+		payload, meta := t.b.EncodeEvent(d.buf, events[i])
+		d.buf = payload
+		payload = payload[from:len(payload):len(payload)]
+		switch {
+		case !core.ValidTypeName(meta.Name):
+			return core.Refuse("event %d: type %.60q", i, meta.Name)
+		case meta.Version != t.newest(meta.Name):
+			return core.Refuse("event %d: %s has version %d, its upcasts lead to %d", i, meta.Name, meta.Version, t.newest(meta.Name))
+		case len(payload) > core.PayloadBytesMax || len(meta.Personal) > core.PayloadBytesMax:
+			return core.Refuse("event %d: payload over %d bytes", i, core.PayloadBytesMax)
+		}
+		size += len(payload) + len(meta.Personal)
+		d.Events = append(d.Events, core.NewEvent{Type: meta.Name, Version: meta.Version, EventTime: meta.Time,
+			Payload: payload, Personal: meta.Personal})
+	}
+	if size > core.CommandBytesMax {
+		return core.Refuse("events of %d bytes from one command, the limit is %d", size, core.CommandBytesMax)
+	}
+	return nil
 }
 
 // append takes events as they are, once all of them have proved readable.
@@ -261,14 +306,19 @@ func (t *Type[S, C, E]) append(s *S, c *core.Command, d *Decision) error {
 	for _, event := range t.scratch {
 		t.b.Evolve(s, event)
 	}
+	clear(t.scratch)
 	return nil
 }
 
 func (t *Type[S, C, E]) decode(name string, version uint16, payload, personal []byte) (E, error) {
-	for newest := t.current[name]; version < newest; version++ {
+	var none E
+	newest := t.newest(name)
+	if version == 0 || version > newest {
+		return none, fmt.Errorf("version %d of event %s: this program knows 1 to %d", version, name, newest)
+	}
+	for ; version < newest; version++ {
 		up, err := t.upcast(name, version, payload)
 		if err != nil {
-			var none E
 			return none, err
 		}
 		payload = up

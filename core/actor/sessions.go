@@ -145,8 +145,12 @@ func (t *Sessions) Admit(id core.SessionID) *Session {
 	return s
 }
 
-// Record puts an answer in its place, or replaces a pending one.
+// Record puts an answer in its place, or replaces a pending one. Below the floor
+// nothing is kept: a later command of the same block declared it answered.
 func (s *Session) Record(r Recorded) {
+	if r.Number < s.Floor {
+		return
+	}
 	i, found := s.find(r.Number)
 	if found {
 		s.Answers[i] = r

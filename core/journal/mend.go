@@ -35,9 +35,16 @@ func Mend(id Identity, d *Damage, segment []byte, pristine []*pb.Entry) ([]byte,
 		return nil, err
 	}
 	h, ok := parseFrameHeader(segment[d.From:], salt, d.From)
-	if end := d.From + int64(frameBytes(h.length)); ok && h.prev == prev && end <= d.To &&
-		checksum(salt, segment[d.From+frameHeaderBytes:][:h.length]) != h.payloadCRC {
-		return mendPayload(d, segment, h, salt, pristine)
+	if end := d.From + int64(frameBytes(h.length)); ok && h.prev == prev && end <= d.To {
+		payload := segment[d.From+frameHeaderBytes : d.From+frameHeaderBytes+int64(h.length)]
+		switch {
+		case checksum(saltOf(h.kind, salt), payload) != h.payloadCRC:
+			return mendPayload(d, segment, h, salt, pristine)
+		case !cleanPadding(segment[d.From:], h.length): // the payload is sound
+			patch := append([]byte(nil), segment[d.From:d.To]...)
+			clear(patch[frameHeaderBytes+h.length : frameBytes(h.length)])
+			return patch, nil
+		}
 	}
 	next, ok := parseFrameHeader(segment[d.To:], salt, d.To)
 	if !ok {

@@ -296,6 +296,8 @@ func (l *Log) wrong(h frameHeader, rest []byte, ok, whole bool, salt uint32) str
 		return "the frame is cut short"
 	case checksum(saltOf(h.kind, salt), rest[frameHeaderBytes:frameHeaderBytes+h.length]) != h.payloadCRC:
 		return "the payload's checksum does not match"
+	case !cleanPadding(rest, h.length):
+		return "the padding is not zero"
 	case h.prev != l.lastCRC:
 		return "the frame does not follow the one before it"
 	case (h.kind == frameSegment) != (l.recovery.at == 0):
