@@ -189,6 +189,14 @@ type laboratory struct {
 func (l *laboratory) examine(list []mutants.Mutant) (*mutantsReport, error) {
 	r := &mutantsReport{Mutants: make([]mutantResult, len(list)), Total: len(list), CleanFailed: []failedSeed{}}
 	begun := time.Now()
+	for i := range list { // before anything takes time
+		if _, err := mutantFlags(&list[i]); err != nil {
+			return nil, err
+		}
+		if _, err := list[i].Files(l.root); err != nil {
+			return nil, usage("%w", err)
+		}
+	}
 	clean := filepath.Join(l.scratch, "clean")
 	if err := mutants.Build(l.root, nil, clean); err != nil {
 		return nil, environment("%w", err)

@@ -2,7 +2,7 @@
 // change of a few lines of this engine, in a file of its own.
 //
 // A mutant is built with go build -overlay, so that the engine carries no
-// switches for it. Its file is a txtar archive. The comment is its header:
+// switches for it. README.md lists the bugs that have no place here yet. Its file is a txtar archive. The comment is its header:
 //
 //	id: ZD1
 //	title: the answer leaves before the sync
