@@ -103,10 +103,22 @@ func (g *Generator) cartOp(n int) Planned {
 	case draw < 82:
 		p.Name, p.In, p.Command = "remove", checkers.Value{Strs: g.textArgs(item)}, ref.Command(RemoveItem{item})
 	default:
-		p.Name, p.Command = "checkout", ref.Command(Checkout{strconv.Itoa(1+g.client) + " Main Street"})
+		p.Name, p.Command = "checkout", ref.Command(Checkout{address(g.client)})
 	}
 	g.expect(&p.Command, 15)
 	return p
+}
+
+// address is where a client has its carts sent.
+func address(client int) string { return strconv.Itoa(1+client) + " Main Street" }
+
+// Personal returns what an operation's event holds as personal columns; ok is
+// false if it has none.
+func Personal(o *checkers.Op) (want []byte, ok bool) {
+	if o.Name != "checkout" {
+		return nil, false
+	}
+	return []byte(address(o.Client)), true
 }
 
 const (

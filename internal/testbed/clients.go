@@ -27,7 +27,7 @@ func (r *run) buildClients() error {
 		}
 		c := &client{node: w.AddNode(r.clock()), record: workloads.NewRecorder(i, trueTime)}
 		name := fmt.Sprintf("client-%d", i)
-		c.addr = w.Spawn(c.node, name, clientPeers+name, sim.Storage{}, func(env proc.Env) proc.Process {
+		c.addr = w.Spawn(c.node, name, clientIdentity(i), sim.Storage{}, func(env proc.Env) proc.Process {
 			return workloads.NewClient(cfg, env, c.record, &r.control)
 		})
 		r.clients = append(r.clients, c)
@@ -48,6 +48,8 @@ func (r *run) buildClients() error {
 	})
 	return nil
 }
+
+func clientIdentity(i int) string { return fmt.Sprintf("%sclient-%d", clientPeers, i) }
 
 func (r *run) retry() workloads.Retry {
 	s := &r.settings

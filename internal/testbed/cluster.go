@@ -120,4 +120,9 @@ func (r *run) tap(incarnation uint64, a shard.Applied) {
 		}
 	}
 	r.applied.Add(&record)
+	var decided, raise core.Epoch
+	if a.Block != nil {
+		decided, raise = a.Block.SlotEpoch, a.Block.Raise
+	}
+	r.fencing.Add(&record, decided, raise)
 }

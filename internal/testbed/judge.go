@@ -109,7 +109,13 @@ func (r *run) check(stopped error) []checkers.Result {
 			HealedAt: r.healedAt, EndedAt: r.endedAt, Within: int64(healBefore),
 			BackoffMax: int64(r.settings.timeout + r.settings.backoffMax), Slack: int64(r.slack()),
 			Queues: r.settings.queueLimits()}))
-	return append(list, r.readBack(len(finals)))
+	return append(list, checkers.Provenance(ops, finals, sender), r.fencing.Result(), r.readBack(len(finals)))
+}
+
+// sender is who the clients are (see buildClients) and what of theirs is personal.
+var sender = checkers.Sender{
+	Principal: func(client int) core.Principal { return core.Principal(clientIdentity(client)) },
+	Personal:  workloads.Personal,
 }
 
 // readBack judges the audit itself: without it the other verdicts are hollow.

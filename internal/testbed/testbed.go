@@ -197,6 +197,7 @@ type run struct {
 	fences    workloads.Fences
 	audit     workloads.Audit
 	applied   *checkers.Applied
+	fencing   *checkers.Fences
 	events    []core.Event
 	histories map[core.ActorID]*history
 	known     []core.ActorID // in order of appearance
@@ -230,7 +231,7 @@ func Run(o Options) (*Report, error) {
 		underWay.Store(false)
 	}()
 	begun := time.Now()
-	r := &run{options: o, applied: checkers.NewApplied(), histories: make(map[core.ActorID]*history), reasons: make(map[proc.NodeID]string)}
+	r := &run{options: o, applied: checkers.NewApplied(), fencing: checkers.NewFences(), histories: make(map[core.ActorID]*history), reasons: make(map[proc.NodeID]string)}
 	r.settings = drawSettings(sim.Stream(o.Seed, "settings"), &o)
 	if err := r.build(); err != nil {
 		return nil, err
@@ -415,4 +416,3 @@ func (r *run) describe() string {
 	return fmt.Sprintf("%d servers × %d shards, %d clients, strategy %s, pipeline %d, segments %d KiB, compaction %t",
 		r.options.Nodes, s.Shards, s.Clients, s.strategy, s.shard.Pipeline, s.shard.SegmentBytes>>10, s.shard.CompactKeep > 0)
 }
-
