@@ -1,6 +1,9 @@
 package core
 
-import "fmt"
+import (
+	"fmt"
+	"unicode/utf8"
+)
 
 // CheckCommand checks a command against the format and the limits. It looks at
 // nothing else, so gateways, shards and clients agree on it.
@@ -13,6 +16,8 @@ func CheckCommand(c *Command) (Code, string) {
 		return CodeMalformed, fmt.Sprintf("command kind %d", c.Kind)
 	case c.Kind.Changes() && c.Number == 0:
 		return CodeMalformed, "commands are numbered from 1"
+	case c.AckedBelow > c.Number:
+		return CodeMalformed, fmt.Sprintf("command %d declares those below %d answered", c.Number, c.AckedBelow)
 	case len(c.Principal) > PrincipalBytesMax:
 		return CodeTooLarge, fmt.Sprintf("principal of %d bytes, the limit is %d", len(c.Principal), PrincipalBytesMax)
 	case len(c.Payload) > PayloadBytesMax:
@@ -45,4 +50,11 @@ func CheckCommand(c *Command) (Code, string) {
 	return CodeNone, ""
 }
 
-func clip(s string) string { return s[:min(len(s), DetailBytesMax)] }
+// clip cuts a detail to its limit, between characters.
+func clip(s string) string {
+	n := min(len(s), DetailBytesMax)
+	for n > 0 && n < len(s) && !utf8.RuneStart(s[n]) {
+		n--
+	}
+	return s[:n]
+}

@@ -94,10 +94,7 @@ func Refuse(format string, args ...any) *Refusal {
 	if len(args) > 0 {
 		d = fmt.Sprintf(format, args...)
 	}
-	if len(d) > DetailBytesMax {
-		d = d[:DetailBytesMax]
-	}
-	return &Refusal{Code: CodeRule, Detail: d}
+	return &Refusal{Code: CodeRule, Detail: clip(d)}
 }
 
 func (r *Refusal) Error() string { return fmt.Sprintf("refused (%s): %s", r.Code, r.Detail) }

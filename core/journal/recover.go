@@ -181,7 +181,8 @@ func firstFrame(b []byte, salt uint32, offset int64, kind frameKind) (payload, r
 		return nil, nil, false
 	}
 	payload = b[frameHeaderBytes : frameHeaderBytes+h.length]
-	return payload, b[frameBytes(h.length):], checksum(salt, payload) == h.payloadCRC
+	ok = checksum(salt, payload) == h.payloadCRC && cleanPadding(b, h.length)
+	return payload, b[frameBytes(h.length):], ok
 }
 
 // judgeHead decides whether a newest file without a valid first write is unborn
@@ -440,7 +441,7 @@ func (l *Log) judge(rest []byte, out *proc.Effects) {
 		vouched = true
 		damage.From, damage.To, damage.ValidNext = r.before, r.at, true
 	}
-	if vouched || !l.isLast() { // a successor is begun only when all of it is durable
+	if vouched || !l.isLast() || r.at == 0 { // a successor is begun only when all of it is durable
 		l.damaged(damage, out)
 		return
 	}

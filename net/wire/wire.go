@@ -231,6 +231,14 @@ func (r *Reader) varint(what string) int64 {
 	return v
 }
 
+func (r *Reader) version() uint16 {
+	v := r.uvarint("event version")
+	if v > 0xffff {
+		r.fail("event version over 65535")
+	}
+	return uint16(v)
+}
+
 // text aliases the frame, which must not change: it saves an allocation for
 // each id of each command.
 func (r *Reader) text(what string) string {
@@ -270,11 +278,7 @@ func (r *Reader) Command(c *core.Command) bool {
 	for range n {
 		var e core.NewEvent
 		e.Type = r.text("event type")
-		v := r.uvarint("event version")
-		if v > 0xffff {
-			r.fail("event version over 65535")
-		}
-		e.Version = uint16(v)
+		e.Version = r.version()
 		e.EventTime = core.Timestamp(r.varint("event time"))
 		e.Payload = r.bytes("event payload")
 		e.Personal = r.bytes("event personal columns")
@@ -335,7 +339,7 @@ func DecodeEvents(actor core.ActorID, b []byte) ([]core.Event, error) {
 		e := core.Event{Actor: actor}
 		e.Seq = core.Seq(r.uvarint("seq"))
 		e.Type = r.text("type")
-		e.Version = uint16(r.uvarint("version"))
+		e.Version = r.version()
 		e.EventTime = core.Timestamp(r.varint("event time"))
 		e.Committed = core.Timestamp(r.varint("committed"))
 		copy(e.Session[:], r.take(16, "session"))
