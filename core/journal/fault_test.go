@@ -392,3 +392,42 @@ func TestConfig(t *testing.T) {
 		t.Error("no marks")
 	}
 }
+
+// J2: a commit index in the file covers only entries that stand before it and are
+// not replaced behind it, wherever the tail is torn off.
+func TestCommitNeverRunsAhead(t *testing.T) {
+	h := newHost(newDisk(14))
+	mustOpen(t, h)
+	list := h.fill(t, 1, 10)
+	h.log.Room(16<<10, &h.fx) // a rotation is under way: appends wait
+	h.submit()
+	old := []*pb.Entry{entryOf(1, 2, []byte("old")), entryOf(1, 3, []byte("old")), entryOf(1, 4, []byte("old"))}
+	h.append(old, nil)
+	list = append(list, entryOf(2, 2, []byte("new")), entryOf(2, 3, []byte("new")))
+	h.append(list[1:], stateOf(2, 0, 1))
+	h.log.NoteCommit(stateOf(2, 0, 3))
+	h.settle()
+	files := image(h.disk)
+	name := segmentName(2)
+	highest := uint64(0)
+	for _, s := range frames(files[name], name)[2:] {
+		torn := clone(files)
+		torn[name] = torn[name][:s.to]
+		g := newHost(restore(t, torn))
+		mustOpen(t, g)
+		commit := g.log.HardState().GetCommit()
+		highest = max(highest, commit)
+		for i := core.Index(1); uint64(i) <= commit; i++ {
+			e, err := g.entry(i)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if why := same(e, list[i-1]); why != "" {
+				t.Errorf("torn off at %d: committed to %d: %s", s.to, commit, why)
+			}
+		}
+	}
+	if highest != 3 {
+		t.Errorf("commit %d is stored at the end, want 3", highest)
+	}
+}

@@ -332,9 +332,7 @@ func (l *Log) sealLast(out *proc.Effects) {
 
 func (l *Log) drained(out *proc.Effects) {
 	r := &l.rotation
-	if len(l.writes) > 0 {
-		return
-	}
+	core.Assert(len(l.writes) == 0, "%d writes in flight in a segment that ends", len(l.writes))
 	// The last entry in the files, which an append that waits may replace.
 	var last core.Index
 	var term core.Term
