@@ -33,6 +33,7 @@ type settings struct {
 	think                         time.Duration
 	fences                        time.Duration // between fences of the operator; 0: none
 	strategy                      string
+	slower                        int // disks, than a good SSD: times
 }
 
 func between(r *rand.Rand, lo, hi int) int { return lo + r.IntN(hi-lo+1) }
@@ -41,7 +42,7 @@ func between(r *rand.Rand, lo, hi int) int { return lo + r.IntN(hi-lo+1) }
 // the road, so that a run without faults measures the engine and not its limits.
 func drawSettings(r *rand.Rand, o *Options) settings {
 	s := settings{
-		Shards: 2, Clients: o.Clients,
+		Shards: 2, Clients: o.Clients, slower: 1,
 		timeout: 400 * time.Millisecond, backoffMax: 200 * time.Millisecond, deadline: 6 * time.Second,
 		lifetime: time.Hour, think: o.Think,
 	}
@@ -52,6 +53,7 @@ func drawSettings(r *rand.Rand, o *Options) settings {
 	g.ResendBase, g.ResendMax, g.Deadline = 30e6, 100e6, proc.Tick(s.deadline)
 	if o.Faults != "none" {
 		s.Shards = between(r, 1, 3)
+		s.slower = 1 << r.IntN(5)
 		c.SegmentBytes = int64(32<<10) << r.IntN(5)
 		c.WindowBytes = int64(4<<10) << r.IntN(8)
 		c.CheckpointBytes = int64(16<<10) << r.IntN(6)

@@ -54,12 +54,13 @@ func (d *disks) add(label string, node proc.NodeID) *store {
 	s := &store{node: node, label: label, atlas: &simfile.Atlas{Redundancy: 1}}
 	now := func() int64 { return int64(w.Now()) }
 	count := func(site string) { d.hits[site]++ }
+	slow := time.Duration(d.run.settings.slower)
 	s.files = simfile.New(simfile.Config{
 		Rand: w.Stream("disk " + label), Now: now, Count: count, Atlas: s.atlas,
 		Latencies: simfile.Latencies{
-			Read:  simfile.Latency{Base: 60 * time.Microsecond, Jitter: 40 * time.Microsecond},
-			Write: simfile.Latency{Base: 20 * time.Microsecond, Jitter: 20 * time.Microsecond},
-			Sync:  simfile.Latency{Base: 200 * time.Microsecond, Jitter: 200 * time.Microsecond, TailPPM: 2000, Tail: 20 * time.Millisecond},
+			Read:  simfile.Latency{Base: slow * 60 * time.Microsecond, Jitter: slow * 40 * time.Microsecond},
+			Write: simfile.Latency{Base: slow * 20 * time.Microsecond, Jitter: slow * 20 * time.Microsecond},
+			Sync:  simfile.Latency{Base: slow * 200 * time.Microsecond, Jitter: slow * 200 * time.Microsecond, TailPPM: 2000, Tail: 20 * time.Millisecond},
 			Meta:  simfile.Latency{Base: 50 * time.Microsecond, Jitter: 50 * time.Microsecond},
 		},
 		Eligible: func(name string, off, n int64) bool { return s.vouched(name) >= off+n },
@@ -104,6 +105,18 @@ func (d *disks) lostUnflushed() uint32 {
 		return 0
 	}
 	return 500_000
+}
+
+// strictly makes power losses take all that they may: what nobody synced, and
+// every name that nobody made durable.
+func (d *disks) strictly(on bool) {
+	for _, s := range d.stores {
+		f := s.faults
+		if on {
+			f = simfile.Faults{LostUnsynced: 1_000_000, LostDirent: 1_000_000}
+		}
+		s.files.SetFaults(f)
+	}
 }
 
 // SetRate implements fault.Target.

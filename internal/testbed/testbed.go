@@ -72,7 +72,7 @@ func (o Options) WithDefaults() Options {
 		o.Duration = 60 * time.Second
 	}
 	if o.Clients == 0 {
-		o.Clients = 24
+		o.Clients = 32
 	}
 	if o.Think == 0 {
 		o.Think = 10 * time.Millisecond
@@ -355,10 +355,13 @@ func (r *run) execute() error {
 		return err
 	}
 	r.endedAt = int64(w.Now())
-	// All at once, so that what is read back comes from the disks.
+	// All at once, so that what is read back comes from the disks, and from what
+	// is durable there.
+	r.disks.strictly(true)
 	for _, node := range r.servers {
 		w.Crash(node, true)
 	}
+	r.disks.strictly(false)
 	for _, node := range r.servers {
 		w.Restart(node)
 	}
@@ -413,6 +416,6 @@ func (r *run) report(stopped error) (*Report, error) {
 // describe is one line about what the seed drew.
 func (r *run) describe() string {
 	s := &r.settings
-	return fmt.Sprintf("%d servers × %d shards, %d clients, strategy %s, pipeline %d, segments %d KiB, compaction %t",
-		r.options.Nodes, s.Shards, s.Clients, s.strategy, s.shard.Pipeline, s.shard.SegmentBytes>>10, s.shard.CompactKeep > 0)
+	return fmt.Sprintf("%d servers × %d shards, %d clients, strategy %s, disks %d× slower, pipeline %d, segments %d KiB, compaction %t",
+		r.options.Nodes, s.Shards, s.Clients, s.strategy, s.slower, s.shard.Pipeline, s.shard.SegmentBytes>>10, s.shard.CompactKeep > 0)
 }
