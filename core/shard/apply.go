@@ -110,9 +110,20 @@ func (s *Shard) applyFlight(f *flight) {
 		s.release(d.pending)
 	}
 	for i := range f.reads {
-		s.answer(f.reads[i].to, &f.reads[i].answer)
+		s.answerRead(&f.reads[i])
 	}
 	s.recycle(f)
+}
+
+// answerRead tells what was read. A state that outgrew an answer while its block
+// was decided is refused.
+func (s *Shard) answerRead(r *read) {
+	if len(r.answer.State) > actor.StateBytesMax {
+		s.reject(r.pending, core.CodeTooLarge, fmt.Sprintf("state of %d bytes, the limit is %d", len(r.answer.State), actor.StateBytesMax))
+		return
+	}
+	s.answer(r.from, &r.answer)
+	s.release(r.pending)
 }
 
 // applyBlock makes a block from the log take effect that this incarnation did

@@ -3,11 +3,11 @@ package shard
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
 
 	"actordb/core"
 	"actordb/core/actor"
 	"actordb/core/journal"
-	"actordb/core/proc"
 	"actordb/core/seal"
 )
 
@@ -38,14 +38,20 @@ type touched struct {
 
 // read is a Read or History that waits to be confirmed.
 type read struct {
-	to     proc.Addr
+	*pending
 	answer core.Answer
+	actor  *hot // whose state the answer gets when the block is closed, or nil
 }
 
 // pump decides what is in the mailbox, a block at a time, as long as the
 // pipeline has room. It reports whether it proposed anything.
 func (s *Shard) pump() bool {
 	progress := false
+	if !s.leading {
+		for p, ok := s.fetch(); ok; p, ok = s.fetch() {
+			s.reject(p, core.CodeNotLeader, "")
+		}
+	}
 	for s.leading && s.mailbox.len() > 0 && len(s.flights) < s.cfg.Pipeline {
 		if !s.journal.Room(s.cfg.BlockBytes, s.out) {
 			s.watchSpace()
@@ -63,24 +69,19 @@ func (s *Shard) pump() bool {
 	return progress
 }
 
-// refuseForSpace empties the mailbox of what needs space; reads go on.
+// refuseForSpace empties the mailbox of what needs space. Reads go on, and so do
+// repetitions of what is recorded.
 func (s *Shard) refuseForSpace() {
-	var keep []*pending
-	for {
-		p, ok := s.mailbox.pop()
-		if !ok {
-			break
+	for p, ok := s.fetch(); ok; p, ok = s.fetch() {
+		switch {
+		case p.command.Kind == core.Read || p.command.Kind == core.History:
+			s.decideRead(p)
+		case p.command.Kind == core.Fence && s.fenced(p):
+		case p.command.Kind.Changes() && !s.isNew(p, s.nextTimestamp()):
+		default:
+			s.out.Mark(markDiskFull)
+			s.reject(p, core.CodeDiskFull, "")
 		}
-		if p.command.Kind == core.Read || p.command.Kind == core.History {
-			keep = append(keep, p)
-			continue
-		}
-		s.out.Mark(markDiskFull)
-		s.refuse(p.from, &p.command, core.CodeDiskFull, "")
-		s.release(p)
-	}
-	for _, p := range keep {
-		s.decideRead(p)
 	}
 }
 
@@ -90,9 +91,10 @@ func (s *Shard) buildBlock() bool {
 	f := s.newFlight(journal.Commands)
 	s.building = f
 	s.builder.Start(f.header)
-	for s.builder.Commands() < s.cfg.BlockCommands && s.builder.Bytes() < s.cfg.BlockBytes &&
+	s.lightBytes = 0
+	for s.builder.Commands() < s.cfg.BlockCommands && s.builder.Bytes()+s.lightBytes < s.cfg.BlockBytes &&
 		s.builder.Events()+core.CommandEventsMax <= journal.BlockEventsMax {
-		p, ok := s.mailbox.pop()
+		p, ok := s.fetch()
 		if !ok {
 			break
 		}
@@ -100,8 +102,11 @@ func (s *Shard) buildBlock() bool {
 		case core.Decide, core.Append:
 			s.decide(p)
 		case core.Fence:
+			if s.fenced(p) {
+				continue
+			}
 			if s.builder.Commands() > 0 {
-				s.mailbox.pushFirst(p) // it gets a block of its own
+				s.putBack(p) // it gets a block of its own
 				return s.propose(f)
 			}
 			s.building = nil
@@ -133,6 +138,11 @@ func (s *Shard) newFlight(kind journal.BlockKind) *flight {
 		Timestamp: max(core.Timestamp(s.now.Wall), s.headClock+1),
 	}
 	return f
+}
+
+// nextTimestamp is what the next block's would be: the shard's clock.
+func (s *Shard) nextTimestamp() core.Timestamp {
+	return max(core.Timestamp(s.now.Wall), s.headClock+1)
 }
 
 // recycle keeps a flight's memory for the next one.
@@ -188,31 +198,38 @@ func (s *Shard) warm(p *pending) *hot {
 		return a
 	}
 	a.waiting = append(a.waiting, p)
-	s.parked++
+	s.waiting++
 	s.hydrate(a)
 	return nil
 }
 
-// decide runs one command against the head state and puts its outcome into the block.
-func (s *Shard) decide(p *pending) {
+// isNew tells whether a command is to be run. If not, it has been dealt with.
+func (s *Shard) isNew(p *pending, now core.Timestamp) bool {
 	c := &p.command
-	verdict, recorded, code := s.sessions.Look(c, p.digest, s.builder.Timestamp())
+	verdict, recorded, code := s.sessions.Look(c, p.digest, now)
 	switch {
+	case verdict == actor.Run:
+		return true
 	case verdict == actor.Decline:
-		s.refuse(p.from, c, code, "")
-		s.release(p)
-		return
+		s.reject(p, code, "")
 	case verdict == actor.Repeated && recorded.Pending:
 		// The first one's answer is on its way; should it get lost, the next
 		// repetition finds it recorded.
 		s.out.Mark(markInFlight)
 		s.release(p)
-		return
-	case verdict == actor.Repeated:
+	default:
 		s.out.Mark(markDuplicate)
 		a := recordedAnswer(c, recorded)
 		s.answer(p.from, &a)
 		s.release(p)
+	}
+	return false
+}
+
+// decide runs one command against the head state and puts its outcome into the block.
+func (s *Shard) decide(p *pending) {
+	c := &p.command
+	if !s.isNew(p, s.builder.Timestamp()) {
 		return
 	}
 	a := s.warm(p)
@@ -228,8 +245,7 @@ func (s *Shard) decide(p *pending) {
 		refusal, err := a.kind.Decide(a.state, c, &s.decision)
 		switch {
 		case errors.Is(err, actor.ErrNoSuchCommand):
-			s.refuse(p.from, c, core.CodeUnknownType, clip("no such command: "+c.Type))
-			s.release(p)
+			s.reject(p, core.CodeUnknownType, clip("no such command: "+c.Type))
 			return
 		case err != nil:
 			outcome.Code, outcome.Detail = core.CodeBadPayload, clip(err.Error())
@@ -264,6 +280,7 @@ func (s *Shard) record(p *pending, a *hot, o *journal.Outcome) {
 		if o.Count > 0 && !a.touched {
 			a.touched = true
 			a.flights++
+			s.lightBytes += a.light
 			f.touched = append(f.touched, touched{actor: a})
 		}
 	} else {
@@ -302,7 +319,10 @@ func (s *Shard) propose(f *flight) bool {
 			if len(state) > actor.StateBytesMax {
 				state = nil // it is folded from events instead
 			}
-			if state != nil && policy.Light {
+			if a.light = 0; policy.Light {
+				a.light = len(state)
+			}
+			if state != nil && policy.Light && s.builder.Bytes()+len(state) <= journal.BlockBytesMax {
 				s.builder.State(a.entry, a.seq, state)
 			}
 			if state != nil && due {
@@ -310,6 +330,11 @@ func (s *Shard) propose(f *flight) bool {
 				a.snap = a.seq
 			}
 			s.keepScratch(state)
+		}
+	}
+	for i := range f.reads { // all of the block, so that the answer is that of a cut
+		if r := &f.reads[i]; r.actor != nil {
+			s.readState(r)
 		}
 	}
 	data, hash := s.builder.Finish()
@@ -320,6 +345,18 @@ func (s *Shard) keepScratch(b []byte) {
 	if cap(b) <= reuseAnswer && cap(b) > cap(s.scratch) {
 		s.scratch = b[:0]
 	}
+}
+
+// fenced answers a fence that is in force already: it needs no block.
+func (s *Shard) fenced(p *pending) bool {
+	c := &p.command
+	if core.Epoch(binary.LittleEndian.Uint64(c.Payload)) > s.slotEpoch {
+		return false
+	}
+	s.answer(p.from, &core.Answer{Session: c.Session, Number: c.Number, Kind: c.Kind, Status: core.Accepted,
+		Detail: fmt.Sprintf("the epoch is %d already", s.slotEpoch), Timestamp: s.clock})
+	s.release(p)
+	return true
 }
 
 func (s *Shard) proposeFence(p *pending) bool {
@@ -355,7 +392,7 @@ func (s *Shard) dropOverlay() {
 	flights := s.flights
 	s.flights, s.building = nil, nil
 	s.headChain, s.headClock = s.chain, s.clock
-	var again []*pending
+	var again, readers []*pending
 	for _, f := range flights {
 		for i := range f.touched {
 			a := f.touched[i].actor
@@ -371,16 +408,15 @@ func (s *Shard) dropOverlay() {
 			again = append(again, d.pending)
 		}
 		for i := range f.reads {
-			r := &f.reads[i]
-			s.answer(r.to, &core.Answer{Session: r.answer.Session, Number: r.answer.Number, Kind: r.answer.Kind,
-				Status: core.Unknown, Code: core.CodeNotLeader})
+			readers = append(readers, f.reads[i].pending)
 		}
 	}
 	if len(again) > 0 {
 		s.out.Mark(markRedecide)
 	}
+	s.putBack(readers...)
 	if s.leader {
-		s.mailbox.pushFirst(again...)
+		s.putBack(again...)
 		return
 	}
 	for i := range again {
@@ -396,7 +432,8 @@ func (s *Shard) dropOverlay() {
 // committed and the replica is known to lead still.
 func (s *Shard) decideRead(p *pending) {
 	c := &p.command
-	answer := core.Answer{Session: c.Session, Number: c.Number, Kind: c.Kind, Status: core.Accepted}
+	r := read{pending: p, answer: core.Answer{Session: c.Session, Number: c.Number, Kind: c.Kind,
+		Status: core.Accepted, Timestamp: s.clock}}
 	_, k := s.lookup(c.Actor, false)
 	switch {
 	case c.Kind == core.History:
@@ -404,29 +441,34 @@ func (s *Shard) decideRead(p *pending) {
 		return
 	case k == nil:
 		kind := s.kinds[c.Actor.Type()]
-		answer.State = kind.AppendState(nil, kind.New(c.Actor))
-		answer.Timestamp = s.clock
-		s.reads = append(s.reads, read{to: p.from, answer: answer})
-		s.release(p)
+		r.answer.State = kind.AppendState(nil, kind.New(c.Actor))
+		s.reads = append(s.reads, r)
 		return
 	}
-	a := s.warm(p)
-	if a == nil {
+	if r.actor = s.warm(p); r.actor == nil {
 		return
 	}
-	answer.Seq = a.seq
-	answer.State = a.kind.AppendState(nil, a.state)
-	answer.Timestamp = s.headClock
-	r := read{to: p.from, answer: answer}
+	a := r.actor
+	if s.readState(&r); len(r.answer.State) > actor.StateBytesMax {
+		s.reject(p, core.CodeTooLarge, fmt.Sprintf("state of %d bytes, the limit is %d", len(r.answer.State), actor.StateBytesMax))
+		return
+	}
 	switch {
 	case a.touched && a.generation == s.builder.Generation() && s.building != nil:
 		r.answer.Timestamp = s.builder.Timestamp()
 		s.building.reads = append(s.building.reads, r)
 	case a.flights > 0:
 		f := s.flights[len(s.flights)-1]
+		r.answer.Timestamp, r.actor = f.header.Timestamp, nil
 		f.reads = append(f.reads, r)
 	default:
+		r.actor = nil
 		s.reads = append(s.reads, r)
 	}
-	s.release(p)
+}
+
+// readState puts the head state into an answer.
+func (s *Shard) readState(r *read) {
+	r.answer.Seq = r.actor.seq
+	r.answer.State = r.actor.kind.AppendState(r.answer.State[:0], r.actor.state)
 }

@@ -31,6 +31,7 @@ type walk struct {
 	kept    core.Seq // History: oldest event met on the way back
 	events  []byte
 	tries   int
+	stale   bool // a stored state of another version was passed over
 }
 
 type walkStep uint8
@@ -50,13 +51,18 @@ const (
 // hydrate starts to bring an actor back to memory, unless that is under way or
 // too many are: then it starts when one of them has ended.
 func (s *Shard) hydrate(a *hot) {
-	if len(s.walks) >= s.cfg.Hydrations {
+	if a.queued {
 		return
 	}
 	for _, w := range s.walks {
 		if w.request == nil && w.handle == a.handle {
 			return
 		}
+	}
+	if len(s.walks) >= s.cfg.Hydrations {
+		a.queued = true
+		s.wanted = append(s.wanted, a)
+		return
 	}
 	k := &s.actors[a.handle]
 	w := &walk{handle: a.handle, target: k.seq}
@@ -102,14 +108,12 @@ func (s *Shard) history(p *pending, k *known) {
 		if k != nil {
 			answer.Seq = k.seq
 		}
-		s.reads = append(s.reads, read{to: p.from, answer: answer})
-		s.release(p)
+		s.reads = append(s.reads, read{pending: p, answer: answer})
 		return
 	}
 	if len(s.walks) > s.cfg.Hydrations {
 		s.out.Mark(markOverload)
-		s.refuse(p.from, c, core.CodeOverloaded, "")
-		s.release(p)
+		s.reject(p, core.CodeOverloaded, "")
 		return
 	}
 	w := &walk{handle: s.directory[k.id], target: k.seq, base: from - 1, request: p, step: walkBack, at: k.last}
@@ -219,7 +223,7 @@ func (s *Shard) visitLight(w *walk, k *known, b *journal.Block) bool {
 			s.finishWalk(w)
 			return false
 		}
-		if !errors.Is(err, actor.ErrStaleState) {
+		if w.stale = errors.Is(err, actor.ErrStaleState); !w.stale {
 			s.halt(fmt.Errorf("entry %d: %w", w.at, err))
 			return false
 		}
@@ -279,6 +283,10 @@ func (s *Shard) walkedOff(w *walk) {
 		s.askSnapshot(w, k) // the newest block went while it was read; its state is in a snapshot
 		return
 	}
+	if w.request == nil && w.stale {
+		s.halt(fmt.Errorf("the snapshot of %s that covers compacted events was stored by another version of its type: run that version, or restore a backup from before the compaction", k.id))
+		return
+	}
 	if w.request == nil {
 		s.halt(fmt.Errorf("the snapshot of %s that covers compacted events is gone: restore the derived store from a backup", k.id))
 		return
@@ -309,9 +317,8 @@ func (s *Shard) finishWalk(w *walk) {
 	k := &s.actors[w.handle]
 	if w.request != nil {
 		c := &w.request.command
-		s.reads = append(s.reads, read{to: w.request.from, answer: core.Answer{Session: c.Session, Number: c.Number,
+		s.reads = append(s.reads, read{pending: w.request, answer: core.Answer{Session: c.Session, Number: c.Number,
 			Kind: c.Kind, Status: core.Accepted, Seq: k.seq, Timestamp: s.clock, State: w.events}})
-		s.release(w.request)
 	} else if a := k.hot; a != nil && a.state == nil {
 		if w.target != k.seq {
 			s.hydrate(a) // a follower applied more meanwhile
@@ -323,25 +330,30 @@ func (s *Shard) finishWalk(w *walk) {
 			s.cfg.OnHydrate(Hydrated{Actor: k.id, Snapshot: w.began, Seq: w.base, State: a.kind.AppendState(nil, w.state)})
 		}
 		a.state, a.seq, a.last, a.snap = w.state, k.seq, k.last, k.snap()
-		s.parked -= len(a.waiting)
-		s.mailbox.pushFirst(a.waiting...)
+		s.waiting -= len(a.waiting)
+		s.putBack(a.waiting...)
 		a.waiting = nil
 	}
 	s.nextHydration()
 }
 
-// nextHydration starts one that had to wait for a place.
+// nextHydration starts those that had to wait for a place, the first to wait
+// first. One that ends at once makes room for another one here.
 func (s *Shard) nextHydration() {
-	if s.parked == 0 && len(s.checkpoint.force) == 0 {
+	if s.starting {
 		return
 	}
-	for a := s.oldest; a != nil && len(s.walks) < s.cfg.Hydrations; {
-		next := a.newer
-		if a.state == nil {
-			s.hydrate(a)
-		}
-		a = next
+	s.starting = true
+	n := 0
+	for ; n < len(s.wanted) && len(s.walks) < s.cfg.Hydrations && s.out.Fault == nil; n++ {
+		a := s.wanted[n]
+		s.wanted[n], a.queued = nil, false
+		s.hydrate(a)
 	}
+	if s.wanted = s.wanted[n:]; len(s.wanted) == 0 {
+		s.wanted = nil
+	}
+	s.starting = false
 }
 
 // snapshotRead takes the KV's answer about a snapshot.
@@ -369,6 +381,7 @@ func (s *Shard) snapshotRead(w *walk, res *disk.KVResult) {
 			s.halt(fmt.Errorf("snapshot of %s: %w", k.id, err))
 			return
 		}
+		w.stale = w.stale || err != nil
 	}
 	// Snapshots are derived: without it, all events are folded.
 	s.walkFrom(w, k, 0, kind.New(k.id))

@@ -31,7 +31,11 @@ func (s *Shard) take() *pending {
 	return new(pending)
 }
 
+// release takes back what the door counted in, once the command is answered.
 func (s *Shard) release(p *pending) {
+	core.Assert(s.parked > 0 && s.mailbox.bytes >= p.size, "a command is answered twice")
+	s.parked--
+	s.mailbox.bytes -= p.size
 	if len(s.spare) < spareMax {
 		*p = pending{}
 		s.spare = append(s.spare, p)
@@ -45,7 +49,7 @@ type mailbox struct {
 	ring  []*pending
 	head  int
 	count int
-	bytes int
+	bytes int // of all commands that are not answered, in the mailbox or not
 }
 
 func (m *mailbox) len() int { return m.count + len(m.first) }
@@ -59,14 +63,25 @@ func (m *mailbox) push(p *pending) {
 	}
 	m.ring[(m.head+m.count)&(len(m.ring)-1)] = p
 	m.count++
-	m.bytes += p.size
 }
 
-// pushFirst puts commands before all others, keeping their order.
-func (m *mailbox) pushFirst(list ...*pending) {
+// putBack puts commands before all others again, keeping their order.
+func (s *Shard) putBack(list ...*pending) {
+	s.parked -= len(list)
+	s.mailbox.pushFirst(list)
+}
+
+// fetch takes the next command, which is to be answered or put back.
+func (s *Shard) fetch() (p *pending, ok bool) {
+	if p, ok = s.mailbox.pop(); ok {
+		s.parked++
+	}
+	return p, ok
+}
+
+func (m *mailbox) pushFirst(list []*pending) {
 	for i := len(list) - 1; i >= 0; i-- {
 		m.first = append(m.first, list[i])
-		m.bytes += list[i].size
 	}
 }
 
@@ -85,7 +100,6 @@ func (m *mailbox) pop() (p *pending, ok bool) {
 	default:
 		return p, false
 	}
-	m.bytes -= p.size
 	return p, true
 }
 
@@ -116,6 +130,7 @@ func (s *Shard) receive(from proc.Addr, peer string, frame []byte) {
 					p.digest = digest(&c)
 				}
 				s.mailbox.push(p)
+				s.mailbox.bytes += size
 			}
 		}
 		c.Events = nil // the queue keeps the slice
@@ -139,20 +154,20 @@ func (s *Shard) door(c *core.Command, peer string) (core.Code, string) {
 	if !s.trusted(peer) {
 		return core.CodeNotPermitted, "commands come through a gateway"
 	}
-	if c.Kind == core.Fence {
-		if !s.operator(c.Principal) {
-			return core.CodeNotPermitted, "only operators raise fences"
-		}
-		if len(c.Payload) != 8 {
-			return core.CodeMalformed, "a fence's payload is its epoch, 8 bytes"
-		}
-		return core.CodeNone, ""
+	if c.Kind == core.Fence && !s.operator(c.Principal) {
+		return core.CodeNotPermitted, "only operators raise fences"
 	}
 	if code, detail := core.CheckCommand(c); code != core.CodeNone {
 		return code, detail
 	}
 	if s.cfg.Placement.ShardOf(c.Actor) != s.cfg.Shard {
 		return core.CodeWrongShard, ""
+	}
+	if c.Kind == core.Fence { // its actor only names the shard
+		if len(c.Payload) != 8 {
+			return core.CodeMalformed, "a fence's payload is its epoch, 8 bytes"
+		}
+		return core.CodeNone, ""
 	}
 	kind := s.kinds[c.Actor.Type()]
 	switch {
@@ -164,14 +179,16 @@ func (s *Shard) door(c *core.Command, peer string) (core.Code, string) {
 	return core.CodeNone, ""
 }
 
-// digest tells a repeated command from another one under the same number.
+// digest tells a repeated command from another one under the same number. Each
+// field's length goes in, so that no two commands are the same bytes.
 func digest(c *core.Command) uint64 {
 	var h xxhash.Digest
 	h.Reset()
-	var b [16]byte
+	var b [24]byte
 	b[0] = byte(c.Kind)
 	binary.LittleEndian.PutUint64(b[1:], uint64(c.Expected))
-	_, _ = h.Write(b[:9])
+	binary.LittleEndian.PutUint32(b[9:], uint32(len(c.Payload)))
+	_, _ = h.Write(b[:13])
 	_, _ = h.WriteString(string(c.Actor))
 	_, _ = h.Write([]byte{0})
 	_, _ = h.WriteString(c.Type)
@@ -181,13 +198,27 @@ func digest(c *core.Command) uint64 {
 		e := &c.Events[i]
 		binary.LittleEndian.PutUint64(b[:], uint64(e.EventTime))
 		binary.LittleEndian.PutUint32(b[8:], uint32(len(e.Payload)))
-		binary.LittleEndian.PutUint16(b[12:], e.Version)
-		_, _ = h.Write(b[:14])
+		binary.LittleEndian.PutUint32(b[12:], uint32(len(e.Personal)))
+		binary.LittleEndian.PutUint16(b[16:], e.Version)
+		b[18] = byte(len(e.Type))
+		_, _ = h.Write(b[:19])
 		_, _ = h.WriteString(e.Type)
 		_, _ = h.Write(e.Payload)
 		_, _ = h.Write(e.Personal)
 	}
 	return h.Sum64()
+}
+
+// reject answers at the door a command that is inside already.
+func (s *Shard) reject(p *pending, code core.Code, detail string) {
+	a := core.Answer{Session: p.command.Session, Number: p.command.Number, Kind: p.command.Kind,
+		Status: core.RefusedAtDoor, Code: code, Detail: detail}
+	switch code {
+	case core.CodeSessionExpired, core.CodeSessionTooLong:
+		a.Timestamp = s.nextTimestamp() // a client whose clock is wrong can tell by it
+	}
+	s.answer(p.from, &a)
+	s.release(p)
 }
 
 // refuse answers at the door.

@@ -135,9 +135,7 @@ func (s *Shard) stepDown() {
 	s.leading = false
 	s.dropOverlay()
 	for i := range s.reads {
-		r := &s.reads[i]
-		s.answer(r.to, &core.Answer{Session: r.answer.Session, Number: r.answer.Number, Kind: r.answer.Kind,
-			Status: core.RefusedAtDoor, Code: core.CodeNotLeader})
+		s.reject(s.reads[i].pending, core.CodeNotLeader, "")
 	}
 	s.reads = nil
 }
@@ -160,7 +158,7 @@ func (s *Shard) readable(r raft.ReadState) {
 		return
 	}
 	for i := range s.reads {
-		s.answer(s.reads[i].to, &s.reads[i].answer)
+		s.answerRead(&s.reads[i])
 	}
 	clear(s.reads)
 	s.reads = s.reads[:0]

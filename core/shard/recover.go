@@ -68,7 +68,11 @@ func (s *Shard) loaded(res *disk.KVResult) {
 	}
 	for _, p := range res.Pairs {
 		if err := s.loadPair(p); err != nil {
-			s.halt(fmt.Errorf("derived store, key %q: %w; remove the store to have it rebuilt", p.Key, err))
+			cure := "remove the store to have it rebuilt"
+			if s.journal.Floor() > 0 {
+				cure = "restore the store from a backup, since the journal is compacted"
+			}
+			s.halt(fmt.Errorf("derived store, key %q: %w; %s", p.Key, err, cure))
 			return
 		}
 	}

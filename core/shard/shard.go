@@ -67,8 +67,8 @@ type Config struct {
 	SegmentBytes    int64
 	WindowBytes     int64
 	Sessions        actor.SessionLimits
-	MailboxCommands int   // queued or parked commands
-	MailboxBytes    int   // of their frames' payloads
+	MailboxCommands int   // taken in and not answered: queued, parked, in flight
+	MailboxBytes    int   // of their payloads
 	BlockCommands   int   // commands per block
 	BlockBytes      int   // a block is closed when it is this large
 	Pipeline        int   // blocks in flight
@@ -112,7 +112,7 @@ func DefaultConfig() Config {
 		Replica: 1, Voters: []uint64{1},
 		SegmentBytes: 64 << 20, WindowBytes: 16 << 20,
 		Sessions:        actor.SessionLimits{Sessions: 1 << 16, Window: 1 << 10},
-		MailboxCommands: 1 << 14, MailboxBytes: 64 << 20,
+		MailboxCommands: 1 << 15, MailboxBytes: 64 << 20,
 		BlockCommands: 4096, BlockBytes: 1 << 20, Pipeline: 4,
 		HotActors: 1 << 16, Hydrations: 64,
 		CheckpointBytes: 64 << 20,
@@ -238,7 +238,9 @@ type hot struct {
 	last    core.Index  // block of the head's newest events
 	snap    core.Seq    // newest snapshot taken, durable or in flight
 	flights int         // blocks in flight that touch it
-	waiting []*pending  // parked until it is hydrated
+	light   int         // bytes of its last state in a block
+	queued  bool        // waits for a place to be hydrated
+	waiting []*pending  // until it is hydrated
 
 	generation uint64 // of the block in which entry is its dictionary number
 	entry      int
@@ -294,16 +296,20 @@ type Shard struct {
 	headChain   seal.Hash
 	headClock   core.Timestamp
 	builder     *journal.Builder
+	lightBytes  int // of states that the block being built will carry
 	decision    actor.Decision
 	scratch     []byte
 
 	mailbox  mailbox
 	spare    []*pending
-	parked   int // commands that wait for hydrations
+	parked   int // commands that left the mailbox and are not answered
+	waiting  int // of these, waiting for hydrations
 	reads    []read
 	readSeq  uint64
 	walks    []*walk
 	walkNext proc.Token
+	wanted   []*hot // to be hydrated when there is a place
+	starting bool   // hydrations of wanted
 	newest   *hot
 	oldest   *hot
 	hotCount int
@@ -385,7 +391,7 @@ func (s *Shard) progress() {
 			break
 		}
 	}
-	core.Assert(s.parked == 0 || len(s.walks) > 0 || s.out.Fault != nil, "%d commands wait for hydrations that nobody does", s.parked)
+	core.Assert(s.waiting == 0 || len(s.walks) > 0 || s.out.Fault != nil, "%d commands wait for hydrations that nobody does", s.waiting)
 	s.confirmReads()
 	s.advanceCheckpoint()
 	s.passivate()
@@ -438,7 +444,7 @@ func (s *Shard) answer(to proc.Addr, a *core.Answer) {
 	for i := range s.answers {
 		if s.answers[i].to == to {
 			o := &s.answers[i]
-			if o.writer.Count() >= core.FrameCommandsMax || o.writer.Bytes()+len(a.State) > core.FrameBytesMax/2 {
+			if o.writer.Count() >= core.FrameCommandsMax || o.writer.Count() > 0 && o.writer.Bytes()+len(a.State) > core.FrameBytesMax/2 {
 				s.out.Send(to, o.writer.Finish(wire.Answers))
 			}
 			o.writer.Answer(a)
