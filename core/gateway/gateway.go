@@ -6,14 +6,20 @@
 //	G1  A command's principal is the authenticated peer, whatever the frame says.
 //	G2  A command is sent to its shard again, under the same session and number,
 //	    until it is answered or its deadline passes; then the answer is Unknown.
-//	G3  A refusal at the shard's door is passed on only if no other copy of the
-//	    command can have had an effect; otherwise the command is sent again.
-//	G4  The number of commands under way is bounded; at the bound new ones are
+//	G3  A refusal that time can cure is held back and the command sent again. Of
+//	    the refusals passed on only the final ones (core.Code.Final) say that no
+//	    copy of the command has had or will have an effect.
+//	G4  The commands under way and their bytes are bounded; at the bound new ones
+//	    are refused.
+//	G5  An answer goes only to the principal whose command it answers. A number
+//	    that is under way for another command, or for another principal, is
 //	    refused.
 package gateway
 
 import (
+	"bytes"
 	"fmt"
+	"slices"
 	"strings"
 
 	"actordb/core"
@@ -29,6 +35,7 @@ type Config struct {
 	// processes: only they may answer.
 	ClusterPeers string
 	PendingMax   int       // commands under way
+	PendingBytes int       // of their payloads
 	ResendBase   proc.Tick // before the second attempt; doubled for each further one
 	ResendMax    proc.Tick
 	Deadline     proc.Tick // after which the answer is Unknown
@@ -36,7 +43,7 @@ type Config struct {
 
 // DefaultConfig suits a local network.
 func DefaultConfig() Config {
-	return Config{PendingMax: 1 << 14, ResendBase: 50e6, ResendMax: 400e6, Deadline: 5e9}
+	return Config{PendingMax: 1 << 14, PendingBytes: 64 << 20, ResendBase: 50e6, ResendMax: 400e6, Deadline: 5e9}
 }
 
 // Validate reports what is wrong with c.
@@ -46,6 +53,8 @@ func (c *Config) Validate() error {
 		return fmt.Errorf("gateway: no placement")
 	case c.PendingMax <= 0:
 		return fmt.Errorf("gateway: %d commands under way", c.PendingMax)
+	case c.PendingBytes < core.FrameBytesMax:
+		return fmt.Errorf("gateway: %d bytes of commands under way: want at least a frame's, %d", c.PendingBytes, core.FrameBytesMax)
 	case c.ResendBase <= 0 || c.ResendMax < c.ResendBase || c.ResendMax > 1<<61 || c.Deadline < c.ResendBase:
 		return fmt.Errorf("gateway: want 0 < resend base ≤ resend max and base ≤ deadline")
 	}
@@ -60,11 +69,12 @@ const (
 	markHeld     proc.Mark = "gateway.refusal-held-back"
 	markStray    proc.Mark = "gateway.stray-answer"
 	markForged   proc.Mark = "gateway.answer-from-outside"
+	markReused   proc.Mark = "gateway.number-reused"
 )
 
 // Marks lists the places of this package that tests want reached.
 func Marks() []proc.Mark {
-	return []proc.Mark{markResend, markDeadline, markFull, markJoined, markHeld, markStray, markForged}
+	return []proc.Mark{markResend, markDeadline, markFull, markJoined, markHeld, markStray, markForged, markReused}
 }
 
 const timerSweep proc.TimerID = 1
@@ -80,6 +90,7 @@ type entry struct {
 	key      key
 	client   proc.Addr
 	command  core.Command
+	size     int
 	attempts int
 	due      proc.Tick // of the next attempt
 	deadline proc.Tick
@@ -92,6 +103,7 @@ type Gateway struct {
 	env     proc.Env
 	table   map[key]*entry
 	order   []*entry // by arrival; done ones leave at a sweep
+	bytes   int      // of the commands in table
 	armed   bool
 	now     proc.Now
 	out     *proc.Effects
@@ -195,20 +207,50 @@ func (g *Gateway) admit(client proc.Addr, c *core.Command) {
 	}
 	k := key{c.Session, c.Number, c.Kind}
 	if e := g.table[k]; e != nil {
+		if !same(&e.command, c) {
+			g.out.Mark(markReused)
+			g.refuse(client, c, core.CodeReused)
+			return
+		}
 		g.out.Mark(markJoined)
 		e.client = client
 		return
 	}
-	if len(g.table) >= g.cfg.PendingMax {
+	size := commandSize(c)
+	if len(g.table) >= g.cfg.PendingMax || g.bytes+size > g.cfg.PendingBytes {
 		g.out.Mark(markFull)
-		g.reply(client, &core.Answer{Session: c.Session, Number: c.Number, Kind: c.Kind,
-			Status: core.RefusedAtDoor, Code: core.CodeOverloaded})
+		g.refuse(client, c, core.CodeOverloaded)
 		return
 	}
-	e := &entry{key: k, client: client, command: *c, deadline: g.now.Mono + g.cfg.Deadline}
+	if len(g.order) >= 2*g.cfg.PendingMax {
+		g.order = slices.DeleteFunc(g.order, func(e *entry) bool { return e.done })
+	}
+	e := &entry{key: k, client: client, command: *c, size: size, deadline: g.now.Mono + g.cfg.Deadline}
 	g.table[k] = e
 	g.order = append(g.order, e)
+	g.bytes += size
 	g.send(e)
+}
+
+func (g *Gateway) refuse(client proc.Addr, c *core.Command, code core.Code) {
+	g.reply(client, &core.Answer{Session: c.Session, Number: c.Number, Kind: c.Kind, Status: core.RefusedAtDoor, Code: code})
+}
+
+// same tells whether b is a again. AckedBelow may have risen meanwhile.
+func same(a, b *core.Command) bool {
+	return a.Principal == b.Principal && a.Actor == b.Actor && a.Expected == b.Expected && a.Type == b.Type &&
+		bytes.Equal(a.Payload, b.Payload) && slices.EqualFunc(a.Events, b.Events, func(x, y core.NewEvent) bool {
+		return x.Type == y.Type && x.Version == y.Version && x.EventTime == y.EventTime &&
+			bytes.Equal(x.Payload, y.Payload) && bytes.Equal(x.Personal, y.Personal)
+	})
+}
+
+func commandSize(c *core.Command) int {
+	n := len(c.Payload) + 1024
+	for i := range c.Events {
+		n += len(c.Events[i].Payload) + len(c.Events[i].Personal) + 128
+	}
+	return n
 }
 
 // send makes an attempt and sets the time of the next.
@@ -217,10 +259,7 @@ func (g *Gateway) send(e *entry) {
 	wait := core.Backoff(g.cfg.ResendBase, g.cfg.ResendMax, e.attempts)
 	e.due = g.now.Mono + wait + proc.Tick(g.env.Rand.Int64N(int64(wait)/4+1))
 	home := g.cfg.Placement.Home(g.cfg.Placement.ShardOf(e.command.Actor))
-	size := len(e.command.Payload) + 1024
-	for i := range e.command.Events {
-		size += len(e.command.Events[i].Payload) + len(e.command.Events[i].Personal) + 128
-	}
+	size := e.size
 	g.toward(&g.frames, home, wire.Commands, size).Command(&e.command)
 }
 
@@ -246,6 +285,8 @@ func (g *Gateway) answered(a *core.Answer) {
 
 func (g *Gateway) settle(e *entry, a *core.Answer) {
 	e.done = true
+	g.bytes -= e.size
+	e.command = core.Command{} // it may keep a whole frame
 	delete(g.table, e.key)
 	g.reply(e.client, a)
 }
