@@ -36,14 +36,7 @@ func (r Retry) Validate() error {
 
 // After is the longest wait after an attempt, counted from 1.
 func (r Retry) After(attempt int) proc.Tick {
-	d := r.Base
-	for ; attempt > 1 && d < r.Max; attempt-- {
-		if d > r.Max/2 {
-			return r.Max
-		}
-		d *= 2
-	}
-	return min(d, r.Max)
+	return core.Backoff(r.Base, r.Max, attempt)
 }
 
 func (r Retry) draw(rng *rand.Rand, attempt int) proc.Tick {

@@ -22,7 +22,7 @@ type auditCommand struct {
 	Faults   string        `default:"swarm" placeholder:"PROFILE" help:"What goes wrong, see sim run --help."`
 	Nodes    int           `default:"3" help:"Servers."`
 	Strategy string        `placeholder:"NAME" help:"time, random or pct. Left out, the seed draws one."`
-	Clients  int           `default:"24" help:"Clients."`
+	Clients  int           `default:"32" help:"Clients."`
 	Think    time.Duration `default:"10ms" help:"Mean pause of a client between two operations."`
 	JSON     bool          `name:"json" help:"One JSON document on standard output."`
 }

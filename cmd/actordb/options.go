@@ -18,7 +18,7 @@ type runFlags struct {
 	Nodes    int           `default:"3" help:"Servers."`
 	Duration time.Duration `default:"60s" help:"Virtual time, the last fifth of it without faults."`
 	Strategy string        `placeholder:"NAME" help:"How the next input is chosen: time, random or pct. Left out, the seed draws one."`
-	Clients  int           `default:"24" help:"Clients."`
+	Clients  int           `default:"32" help:"Clients."`
 	Think    time.Duration `default:"10ms" help:"Mean pause of a client between two operations."`
 }
 

@@ -32,6 +32,16 @@ func (r *run) buildClients() error {
 		})
 		r.clients = append(r.clients, c)
 	}
+	if r.options.Faults != "none" {
+		x := &outsider{gateways: r.gateways, shards: r.placement.Homes, control: &r.control}
+		for _, c := range r.clients {
+			x.records = append(x.records, c.record)
+		}
+		w.Spawn(w.AddNode(r.clock()), "outsider", clientPeers+"outsider", sim.Storage{}, func(env proc.Env) proc.Process {
+			x.rand = env.Rand
+			return x
+		})
+	}
 	if s.fences == 0 {
 		return nil
 	}

@@ -83,7 +83,8 @@ func (r *run) buildShard(id core.ShardID, node proc.NodeID) error {
 	if err := cfgWithKinds(cfg).Validate(); err != nil {
 		return err
 	}
-	at := r.world.Spawn(node, name, clusterPeers+name, sim.Storage{Files: store.files, KV: store.kv}, factory)
+	files := &edges{Files: store.files, run: r, store: store, rand: r.world.Stream("edges " + name), on: r.powerMayFail}
+	at := r.world.Spawn(node, name, clusterPeers+name, sim.Storage{Files: files, KV: store.kv}, factory)
 	if at != r.placement.Home(id) {
 		return fmt.Errorf("shard %d runs at %s, the placement says %s", id, at, r.placement.Home(id))
 	}

@@ -60,7 +60,7 @@ func drawSettings(r *rand.Rand, o *Options) settings {
 		c.BlockBytes = int(c.SegmentBytes) >> between(r, 2, 5)
 		c.BlockCommands = 1 << r.IntN(10)
 		c.Pipeline = between(r, 1, 6)
-		c.HotActors = 4 << r.IntN(8)
+		c.HotActors = 4 << r.IntN(10)
 		c.Hydrations = between(r, 1, 16)
 		c.MailboxCommands = 8 << r.IntN(7)
 		c.Sessions.Window = between(r, 4, 64)
@@ -91,12 +91,13 @@ func drawSettings(r *rand.Rand, o *Options) settings {
 // queueLimits are the run's own idea of the limits (see checkers.Terms).
 func (s *settings) queueLimits() map[string]int {
 	return map[string]int{
-		"shard.mailbox":       s.shard.MailboxCommands,
-		"shard.mailbox-bytes": s.shard.MailboxBytes,
-		"shard.flights":       s.shard.Pipeline,
-		"shard.sessions":      s.shard.Sessions.Sessions,
-		"shard.walks":         s.shard.Hydrations + 1,
-		"gateway.pending":     s.gateway.PendingMax,
+		"shard.mailbox":         s.shard.MailboxCommands,
+		"shard.mailbox-bytes":   s.shard.MailboxBytes,
+		"shard.flights":         s.shard.Pipeline,
+		"shard.sessions":        s.shard.Sessions.Sessions,
+		"shard.walks":           s.shard.Hydrations + 1,
+		"gateway.pending":       s.gateway.PendingMax,
+		"gateway.pending-bytes": s.gateway.PendingBytes,
 	}
 }
 

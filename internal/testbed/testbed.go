@@ -165,7 +165,8 @@ func Sites() []string {
 // does not name should be reached by a sweep.
 func Explained() map[string]string {
 	return map[string]string{
-		fault.MisdirectedWrite: "destroys durable bytes that no later frame vouches for: a group of one voter has no copy to mend them from",
+		"journal.suffix-truncated": "a group of one voter never replaces entries: core/journal tests it",
+		fault.MisdirectedWrite:     "destroys durable bytes that no later frame vouches for: a group of one voter has no copy to mend them from",
 	}
 }
 
@@ -193,17 +194,18 @@ type run struct {
 	reasons   map[proc.NodeID]string
 	broken    error // the operator could not mend
 
-	control   workloads.Control
-	fences    workloads.Fences
-	audit     workloads.Audit
-	applied   *checkers.Applied
-	fencing   *checkers.Fences
-	events    []core.Event
-	histories map[core.ActorID]*history
-	known     []core.ActorID // in order of appearance
-	hydrates  []shard.Hydrated
-	healedAt  int64
-	endedAt   int64
+	control    workloads.Control
+	fences     workloads.Fences
+	audit      workloads.Audit
+	applied    *checkers.Applied
+	fencing    *checkers.Fences
+	events     []core.Event
+	histories  map[core.ActorID]*history
+	known      []core.ActorID // in order of appearance
+	hydrates   []shard.Hydrated
+	healedAt   int64
+	losesPower bool
+	endedAt    int64
 }
 
 // client is a simulated client and where it runs.
@@ -282,6 +284,9 @@ func (r *run) build() error {
 	if err != nil {
 		return err
 	}
+	for _, e := range plan.Events {
+		r.losesPower = r.losesPower || e.Site == fault.PowerLoss
+	}
 	r.nemesis, err = fault.Unleash(plan, r.world, r.net, r.disks)
 	r.healedAt = int64(plan.Heal)
 	r.every(rotEvery, "disks", plan.Heal, r.disks.rot)
@@ -299,6 +304,8 @@ func (r *run) every(interval time.Duration, name string, until time.Duration, f 
 	}
 	r.world.After(interval, name, again)
 }
+
+func (r *run) powerMayFail() bool { return r.losesPower && int64(r.world.Now()) < r.healedAt }
 
 func (r *run) drawClock() sim.ClockConfig {
 	return sim.ClockConfig{
