@@ -400,9 +400,24 @@ func (r *mutantsReport) print() {
 	t.Render()
 	fmt.Fprintf(w, "%d of %d killed, median %.1f seeds; the clean build passed %d of %d seeds; CPU %s, wall %s\n", r.Killed, r.Total,
 		r.MedianSeeds, r.CleanSeedsPassed, r.CleanSeeds, seconds(r.CPUSeconds), seconds(r.WallSeconds))
+	for i := range r.Mutants {
+		if m := &r.Mutants[i]; m.By != "" {
+			fmt.Fprintf(w, "  %s: %s: %s\n", m.ID, m.By, clip(m.Note, noteMax))
+		}
+	}
 	for _, f := range r.CleanFailed {
 		fmt.Fprintf(w, "  clean build, seed %d: %s: %s\n    repeat: %s\n", f.Seed, f.Check, f.Note, f.Repeat)
 	}
+}
+
+const noteMax = 200 // letters of a note where there are many
+
+func clip(note string, most int) string {
+	letters := []rune(note)
+	if len(letters) <= most {
+		return note
+	}
+	return string(letters[:most]) + "…"
 }
 
 func sortedKeys[V any](m map[string]V) []string {
