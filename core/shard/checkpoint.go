@@ -20,7 +20,9 @@ import (
 //	n id 0x00 seq(BE)   a snapshot: u64 seq, u64 block, state
 //
 // m is written in the same batch as the a and s that it vouches for (package
-// disk, K2); snapshots stand on their own, since each says what it reflects.
+// disk, K2); snapshots stand on their own, since each says what it reflects. A
+// batch that names a snapshot is submitted when that one is in the store: one
+// that failed must not be named by a later batch that does not.
 const (
 	keyMeta     = 'm'
 	keyActor    = 'a'
@@ -32,10 +34,13 @@ const (
 type checkpointing struct {
 	bytes    int64 // of journal since the last one
 	busy     bool
-	at       core.Index // that the running one reflects
-	covered  core.Index // every event up to here is in a snapshot that it makes durable
-	durable  core.Index // that the last durable one reflects
-	actors   []uint32   // dirty
+	batch    *disk.Batch // of the running one, until the snapshots that it names are stored
+	behind   int         // how many of these are not
+	storing  int         // snapshots on their way
+	at       core.Index  // that the running one reflects
+	covered  core.Index  // every event up to here is in a snapshot that it makes durable
+	durable  core.Index  // that the last durable one reflects
+	actors   []uint32    // dirty
 	sessions []core.SessionID
 	gone     []core.SessionID
 	pruned   [][]byte // keys of snapshots to delete
@@ -92,7 +97,8 @@ func (s *Shard) storeSnapshot(k *known, seq core.Seq, index core.Index, state []
 		k.uncovered = 0
 	}
 	s.dirtyActor(s.directory[k.id])
-	s.out.KV(tokenApply, disk.KVOp{Kind: disk.KVApply, Batch: batch})
+	s.checkpoint.storing++
+	s.out.KV(tokenSnapshot, disk.KVOp{Kind: disk.KVApply, Batch: batch})
 }
 
 // advanceCheckpoint starts a checkpoint when enough has been written, and
@@ -131,6 +137,18 @@ func (s *Shard) advanceCheckpoint() {
 	c.actors, c.sessions, c.gone = c.actors[:0], c.sessions[:0], c.gone[:0]
 	c.busy, c.bytes, c.at = true, 0, s.applied
 	c.covered = s.coveredTo()
+	c.batch, c.behind = batch, c.storing
+	s.submitCheckpoint()
+}
+
+// submitCheckpoint writes the batch once all that it names is in the store.
+func (s *Shard) submitCheckpoint() {
+	c := &s.checkpoint
+	if c.batch == nil || c.behind > 0 {
+		return
+	}
+	batch := c.batch
+	c.batch = nil
 	s.out.KV(tokenApply, disk.KVOp{Kind: disk.KVApply, Batch: batch})
 	s.out.KV(tokenCheckpoint, disk.KVOp{Kind: disk.KVFlush})
 }
@@ -165,8 +183,13 @@ func (s *Shard) kvDone(token proc.Token, res *disk.KVResult) {
 		s.halt(fmt.Errorf("derived store, %s: %w", res.Kind, res.Err))
 		return
 	}
-	if token == tokenCheckpoint {
-		c := &s.checkpoint
+	c := &s.checkpoint
+	switch token {
+	case tokenSnapshot:
+		c.storing--
+		c.behind-- // KV operations complete in order
+		s.submitCheckpoint()
+	case tokenCheckpoint:
 		s.out.Mark(markCheckpoint)
 		c.busy, c.durable = false, c.at
 		s.compact()

@@ -2,6 +2,7 @@ package shard
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"testing"
@@ -84,12 +85,22 @@ type loop struct {
 	count   int
 	timers  map[proc.TimerID]proc.Tick
 	fault   error
+	marks   map[proc.Mark]int
+
+	steps    int
+	cutAt    int // the step after which the power fails, or 0
+	kvOps    int
+	kvFail   int  // the KV operation that fails, or 0
+	kvBad    bool // all later ones too
+	onAnswer func(core.Answer)
 }
+
+var errPower = errors.New("the power failed")
 
 var door = proc.Addr{Node: 9}
 
 func newLoop(tb testing.TB, policy actor.Policy, change func(*Config)) *loop {
-	l := &loop{tb: tb, now: proc.Now{Mono: 1, Wall: 1_700_000_000e9}}
+	l := &loop{tb: tb, now: proc.Now{Mono: 1, Wall: 1_700_000_000e9}, marks: make(map[proc.Mark]int)}
 	l.files = simfile.New(simfile.Config{Rand: rand.New(rand.NewPCG(1, 2))})
 	l.fs = disk.NewExecutor(l.files.FS(), 64)
 	l.kv = memkv.NewSim(memkv.Config{Rand: rand.New(rand.NewPCG(3, 4))})
@@ -137,10 +148,22 @@ func (l *loop) step(in proc.Input) {
 	l.out.Reset()
 	l.now.Mono += 1000
 	l.now.Wall += 1000
+	l.steps++
 	l.shard.Step(l.now, in, &l.out)
 	l.fault = l.out.Fault
+	for _, m := range l.out.Marks {
+		l.marks[m]++
+	}
+	for _, q := range l.shard.Queues(nil) {
+		if q.Len < 0 || q.Len > q.Limit {
+			l.tb.Fatalf("queue %s holds %d, the limit is %d", q.Name, q.Len, q.Limit)
+		}
+	}
 	for _, t := range l.out.Timers {
 		l.timers[t.ID] = t.At
+	}
+	if l.fault == nil && l.steps == l.cutAt {
+		l.cut()
 	}
 	for i := range l.out.Files {
 		f := &l.out.Files[i]
@@ -149,12 +172,58 @@ func (l *loop) step(in proc.Input) {
 	}
 	for i := range l.out.KVs {
 		k := &l.out.KVs[i]
-		res := disk.DoKV(l.kv.KV(), k.Op)
+		res := l.doKV(k.Op)
 		l.put(proc.Input{Kind: proc.KVDone, Token: k.Token, KV: &res})
 	}
 	for _, s := range l.out.Sends {
 		l.take(s.Frame)
 	}
+}
+
+// cut is a loss of power: what the step wanted done is under way.
+func (l *loop) cut() {
+	for i := range l.out.Files {
+		l.files.Submit(l.out.Files[i].Op)
+	}
+	for i := range l.out.KVs {
+		l.kv.Submit(l.out.KVs[i].Op)
+	}
+	l.out.Files, l.out.KVs = nil, nil
+	l.fault = errPower
+}
+
+func (l *loop) doKV(op disk.KVOp) disk.KVResult {
+	if l.kvOps++; l.kvFail > 0 && (l.kvOps == l.kvFail || l.kvBad && l.kvOps > l.kvFail) {
+		return disk.KVResult{Kind: op.Kind, Err: fmt.Errorf("kv %s: %w", op.Kind, disk.ErrIO)}
+	}
+	return disk.DoKV(l.kv.KV(), op)
+}
+
+// restart ends the incarnation in a crash, of the machine if the power failed,
+// and starts the next one.
+func (l *loop) restart(power bool) {
+	l.files.Crash(power)
+	l.kv.Crash(power)
+	l.fs = disk.NewExecutor(l.files.FS(), 64)
+	l.start()
+}
+
+// fire lets time pass until the next timer, and fires it.
+func (l *loop) fire() {
+	var next proc.TimerID
+	for id := proc.TimerID(1); id <= timerSpace; id++ {
+		if at, ok := l.timers[id]; ok && at >= 0 && (next == 0 || at < l.timers[next]) {
+			next = id
+		}
+	}
+	if next == 0 {
+		return
+	}
+	l.now.Wall += max(0, int64(l.timers[next]-l.now.Mono))
+	l.now.Mono = max(l.now.Mono, l.timers[next])
+	delete(l.timers, next)
+	l.put(proc.Input{Kind: proc.Timer, Timer: next})
+	l.run()
 }
 
 func (l *loop) take(frame []byte) {
@@ -165,6 +234,9 @@ func (l *loop) take(frame []byte) {
 	var a core.Answer
 	for r.Answer(&a) {
 		l.count++
+		if l.onAnswer != nil {
+			l.onAnswer(a)
+		}
 		if !l.drop {
 			l.answers = append(l.answers, a)
 		}

@@ -160,8 +160,9 @@ func (c *Config) journal() journal.Config {
 const (
 	tokenJournal    proc.Token = 0
 	tokenLoad       proc.Token = journal.TokenSpace + iota // KV: recovery
-	tokenApply                                             // KV: batches whose completion matters to no one
+	tokenApply                                             // KV: the batch of a checkpoint
 	tokenCheckpoint                                        // KV: the flush that ends a checkpoint
+	tokenSnapshot                                          // KV: a snapshot on its way
 	tokenWalk       proc.Token = 2 * journal.TokenSpace    // files and KV: walks, counted up
 )
 
