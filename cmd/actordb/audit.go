@@ -18,12 +18,12 @@ type auditCommand struct {
 	Seeds    string        `default:"10" placeholder:"N|A-B" help:"Seeds 1 to N, or A to B."`
 	Jobs     int           `help:"Processes at once; 0: one per CPU."`
 	Duration time.Duration `default:"10s" help:"Virtual time of each run."`
-	Workload []string      `default:"all" placeholder:"NAME,…" help:"What clients do: names, or all."`
-	Faults   string        `default:"swarm" placeholder:"PROFILE" help:"What goes wrong, see sim run --help."`
-	Nodes    int           `default:"3" help:"Servers."`
+	Workload []string      `default:"all" placeholder:"NAME" help:"What clients do: names, or all."`
+	Faults   string        `default:"${faults}" placeholder:"PROFILE" help:"What goes wrong, see sim run --help."`
+	Nodes    int           `default:"${nodes}" help:"Servers."`
 	Strategy string        `placeholder:"NAME" help:"time, random or pct. Left out, the seed draws one."`
-	Clients  int           `default:"32" help:"Clients."`
-	Think    time.Duration `default:"10ms" help:"Mean pause of a client between two operations."`
+	Clients  int           `default:"${clients}" help:"Clients."`
+	Think    time.Duration `default:"${think}" help:"Mean pause of a client between two operations."`
 	JSON     bool          `name:"json" help:"One JSON document on standard output."`
 }
 

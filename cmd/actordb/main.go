@@ -79,6 +79,7 @@ func run(args []string) (code int) {
 		kong.Name("actordb"),
 		kong.Description("A database of actors whose code runs entirely in a deterministic simulator."),
 		kong.Writers(os.Stdout, os.Stderr),
+		defaults(),
 		kong.Exit(func(n int) { exited, code = true, n }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}))
 	if err != nil {

@@ -18,7 +18,7 @@ import (
 )
 
 type mutantsCommand struct {
-	Only  []string `placeholder:"ID,…" help:"Just these."`
+	Only  []string `placeholder:"ID" help:"Just these."`
 	Seeds uint64   `default:"100" help:"Seeds to try, from 1, before a mutant counts as alive."`
 	Jobs  int      `help:"Mutants at once; 0: one per CPU."`
 	Dir   string   `placeholder:"DIR" help:"Mutants to plant; left out: experiments/mutants of the source tree around the working directory."`
@@ -165,7 +165,7 @@ func moduleRoot() (string, error) {
 // mutantFlags reads a mutant's args as sim run would.
 func mutantFlags(m *mutants.Mutant) (*runFlags, error) {
 	var f runFlags
-	parser, err := kong.New(&f, kong.Name("args"), kong.Exit(func(int) {}))
+	parser, err := kong.New(&f, kong.Name("args"), defaults(), kong.Exit(func(int) {}))
 	if err != nil {
 		return nil, err
 	}

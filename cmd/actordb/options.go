@@ -9,17 +9,26 @@ import (
 	"actordb/internal/testbed"
 	"actordb/sim"
 	"actordb/sim/fault"
+
+	"github.com/alecthomas/kong"
 )
 
 // runFlags say what a run is, but for its seed.
 type runFlags struct {
-	Workload []string      `default:"all" placeholder:"NAME,…" help:"What clients do: names, or all."`
-	Faults   string        `default:"swarm" placeholder:"PROFILE" help:"What goes wrong: none, light, swarm, or a list of sites such as crash,torn_write."`
-	Nodes    int           `default:"3" help:"Servers."`
-	Duration time.Duration `default:"60s" help:"Virtual time, the last fifth of it without faults."`
+	Workload []string      `default:"all" placeholder:"NAME" help:"What clients do: names, or all."`
+	Faults   string        `default:"${faults}" placeholder:"PROFILE" help:"What goes wrong: none, light, swarm, or a list of sites such as crash,torn_write."`
+	Nodes    int           `default:"${nodes}" help:"Servers."`
+	Duration time.Duration `default:"${duration}" help:"Virtual time, the last fifth of it without faults."`
 	Strategy string        `placeholder:"NAME" help:"How the next input is chosen: time, random or pct. Left out, the seed draws one."`
-	Clients  int           `default:"32" help:"Clients."`
-	Think    time.Duration `default:"10ms" help:"Mean pause of a client between two operations."`
+	Clients  int           `default:"${clients}" help:"Clients."`
+	Think    time.Duration `default:"${think}" help:"Mean pause of a client between two operations."`
+}
+
+// defaults are those of the testbed, for the tags of flags.
+func defaults() kong.Vars {
+	o := testbed.Options{}.WithDefaults()
+	return kong.Vars{"faults": o.Faults, "nodes": strconv.Itoa(o.Nodes), "clients": strconv.Itoa(o.Clients),
+		"duration": o.Duration.String(), "think": o.Think.String()}
 }
 
 // options checks the flags. The error is one of usage.
