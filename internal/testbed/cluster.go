@@ -9,6 +9,7 @@ import (
 	"actordb/checkers"
 	"actordb/core"
 	"actordb/core/gateway"
+	"actordb/core/journal"
 	"actordb/core/proc"
 	"actordb/core/shard"
 	"actordb/sim"
@@ -67,6 +68,7 @@ func (r *run) buildShard(id core.ShardID, node proc.NodeID) error {
 	cfg.Operators = []core.Principal{operatorPeer}
 	cfg.Secret[0] = byte(id)
 	store := r.disks.add(fmt.Sprintf("shard-%d", id), node)
+	store.identity = journal.Identity{Cluster: cfg.Cluster, Shard: id, Replica: cfg.Replica, Voters: cfg.Voters}
 	lives := uint64(0)
 	name := fmt.Sprintf("shard-%d", id)
 	factory := func(env proc.Env) proc.Process {

@@ -17,12 +17,13 @@ import (
 
 // store is the disk of one shard replica.
 type store struct {
-	node  proc.NodeID
-	addr  proc.Addr
-	label string // prefix of its files in reports: they share their node's disk
-	files *simfile.Disk
-	kv    *memkv.Sim
-	atlas *simfile.Atlas
+	node     proc.NodeID
+	addr     proc.Addr
+	identity journal.Identity
+	label    string // prefix of its files in reports: they share their node's disk
+	files    *simfile.Disk
+	kv       *memkv.Sim
+	atlas    *simfile.Atlas
 
 	faults  simfile.Faults
 	ops     uint64 // counted when bits were last flipped
@@ -46,7 +47,8 @@ type disks struct {
 	flips   *rand.Rand
 	hits    map[string]uint64
 	reports []checkers.Report
-	done    []*damage
+
+	mended, restored int // damages, from entries and from the backup
 }
 
 func (d *disks) add(label string, node proc.NodeID) *store {
@@ -295,21 +297,41 @@ func (d *disks) halted(addr proc.Addr, cause error) error {
 	return nil
 }
 
-// mend writes the damaged bytes anew: as the journal makes them from a copy of
-// the entries where it can, else as the backup has them.
+// mend writes the damaged bytes anew: as the journal makes them from another
+// copy of its entries where it can, else as the backup has them.
 func (d *disks) mend(s *store, found *journal.Damage) error {
 	f, err := s.files.FS().Open(found.Segment)
 	if err != nil {
 		return fmt.Errorf("the operator cannot open %s: %w", found.Segment, err)
 	}
 	defer f.Close()
-	saved := s.faults
 	s.files.SetFaults(simfile.Faults{}) // the operator works on a healthy machine
-	defer s.files.SetFaults(saved)
+	defer d.apply(s)
+	image, _ := s.files.Export(found.Segment)
+	backup := slices.Clone(image)
+	var healed []simfile.Damage
 	for _, x := range s.files.Damages() {
-		if x.Name != found.Segment || x.Offset >= found.To || x.Offset+x.Length <= found.From {
-			continue // what was not found stays, to be found later
+		if x.Name != found.Segment {
+			continue
 		}
+		copy(backup[x.Offset:], x.Pristine)
+		if x.Offset < found.To && found.From < x.Offset+x.Length {
+			healed = append(healed, x) // what was not found stays, to be found later
+		}
+	}
+	patch, err := journal.Mend(s.identity, found, image, journal.EntriesOf(backup))
+	if err == nil {
+		d.mended++
+		if _, err := f.WriteAt(patch, found.From); err != nil {
+			return err
+		}
+		return f.Sync()
+	}
+	if !errors.Is(err, journal.ErrBeyondMending) {
+		return err
+	}
+	for _, x := range healed {
+		d.restored++
 		if _, err := f.WriteAt(x.Pristine, x.Offset); err != nil {
 			return err
 		}

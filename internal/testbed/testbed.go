@@ -72,7 +72,7 @@ func (o Options) WithDefaults() Options {
 		o.Duration = 60 * time.Second
 	}
 	if o.Clients == 0 {
-		o.Clients = 32
+		o.Clients = 40
 	}
 	if o.Think == 0 {
 		o.Think = 10 * time.Millisecond
@@ -149,9 +149,15 @@ type Report struct {
 	Plan    fault.Plan        `json:"-"`
 }
 
+// What the operator did about damage, counted like marks.
+const (
+	mendedSite   = "operator.damage-mended"
+	restoredSite = "operator.file-restored"
+)
+
 // Sites lists every fault site and every mark of the engine.
 func Sites() []string {
-	list := fault.Sites()
+	list := append(fault.Sites(), mendedSite, restoredSite)
 	for _, marks := range [][]proc.Mark{journal.Marks(), shard.Marks(), gateway.Marks()} {
 		for _, m := range marks {
 			list = append(list, string(m))
@@ -406,6 +412,12 @@ func (r *run) report(stopped error) (*Report, error) {
 		p.Reached[string(m)] += n
 	}
 	p.Checks = r.check(stopped)
+	if n := r.disks.mended; n > 0 {
+		p.Reached[mendedSite] = uint64(n)
+	}
+	if n := r.disks.restored; n > 0 {
+		p.Reached[restoredSite] = uint64(n)
+	}
 	p.Operations = r.issued()
 	p.Scenario = r.describe()
 	p.Verdict = checkers.Pass
