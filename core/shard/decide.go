@@ -92,8 +92,7 @@ func (s *Shard) buildBlock() bool {
 	s.building = f
 	s.builder.Start(f.header)
 	s.lightBytes = 0
-	for s.builder.Commands() < s.cfg.BlockCommands && s.builder.Bytes()+s.lightBytes < s.cfg.BlockBytes &&
-		s.builder.Events()+core.CommandEventsMax <= journal.BlockEventsMax {
+	for !s.blockFull() {
 		p, ok := s.fetch()
 		if !ok {
 			break
@@ -122,6 +121,14 @@ func (s *Shard) buildBlock() bool {
 		return false
 	}
 	return s.propose(f)
+}
+
+// blockFull tells whether the block being built takes no further command. It
+// takes one at least.
+func (s *Shard) blockFull() bool {
+	n := s.builder.Commands()
+	return n >= s.cfg.BlockCommands || n > 0 && s.builder.Bytes()+s.lightBytes >= s.cfg.BlockBytes ||
+		s.builder.Events()+core.CommandEventsMax > journal.BlockEventsMax
 }
 
 // newFlight begins a block on top of all that is in flight.

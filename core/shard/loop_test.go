@@ -70,7 +70,7 @@ func sumOf(tb testing.TB, state []byte) int64 {
 // loop is the smallest host: it completes every effect at once, in order, and
 // keeps the answers. Its stores survive its shard.
 type loop struct {
-	tb      testing.TB
+	tb      reporter
 	cfg     Config
 	shard   *Shard
 	files   *simfile.Disk
@@ -99,7 +99,18 @@ var errPower = errors.New("the power failed")
 
 var door = proc.Addr{Node: 9}
 
+// reporter is what testing.TB and rapid.T have in common.
+type reporter interface {
+	Helper()
+	Fatal(...any)
+	Fatalf(string, ...any)
+}
+
 func newLoop(tb testing.TB, policy actor.Policy, change func(*Config)) *loop {
+	return newLoopIn(tb, policy, change)
+}
+
+func newLoopIn(tb reporter, policy actor.Policy, change func(*Config)) *loop {
 	l := &loop{tb: tb, now: proc.Now{Mono: 1, Wall: 1_700_000_000e9}, marks: make(map[proc.Mark]int)}
 	l.files = simfile.New(simfile.Config{Rand: rand.New(rand.NewPCG(1, 2))})
 	l.fs = disk.NewExecutor(l.files.FS(), 64)
@@ -141,6 +152,16 @@ func (l *loop) run() {
 	}
 	if l.head == len(l.queue) {
 		l.queue, l.head = l.queue[:0], 0
+	}
+}
+
+// runSome runs at most n steps and leaves what is under way.
+func (l *loop) runSome(n int) {
+	for ; n > 0 && l.head < len(l.queue) && l.fault == nil; n-- {
+		in := l.queue[l.head]
+		l.queue[l.head] = proc.Input{}
+		l.head++
+		l.step(in)
 	}
 }
 

@@ -396,6 +396,7 @@ func (s *Shard) progress() {
 	s.confirmReads()
 	s.advanceCheckpoint()
 	s.passivate()
+	s.watchSpace() // an append may wait for it though nobody asks for room
 }
 
 func (s *Shard) timer(id proc.TimerID) {
