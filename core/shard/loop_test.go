@@ -17,7 +17,9 @@ import (
 )
 
 // tally is the actor type of these tests: a sum, with a refusal below zero.
-func tally(policy actor.Policy) actor.Kind {
+func tally(policy actor.Policy) actor.Kind { return tallyOf(policy, 0) }
+
+func tallyOf(policy actor.Policy, stateVersion uint16) actor.Kind {
 	type state struct{ sum int64 }
 	encode := func(dst []byte, n int64) []byte { return binary.AppendVarint(dst, n) }
 	decode := func(b []byte) (int64, error) {
@@ -47,10 +49,11 @@ func tally(policy actor.Policy) actor.Kind {
 		EncodeEvent: func(dst []byte, e int64) ([]byte, actor.EventMeta) {
 			return encode(dst, e), actor.EventMeta{Name: "added", Version: 1}
 		},
-		DecodeEvent: func(_ string, b, _ []byte) (int64, error) { return decode(b) },
-		EncodeState: func(dst []byte, s *state) []byte { return encode(dst, s.sum) },
-		DecodeState: func(b []byte) (state, error) { n, err := decode(b); return state{n}, err },
-		Policy:      policy,
+		DecodeEvent:  func(_ string, b, _ []byte) (int64, error) { return decode(b) },
+		EncodeState:  func(dst []byte, s *state) []byte { return encode(dst, s.sum) },
+		DecodeState:  func(b []byte) (state, error) { n, err := decode(b); return state{n}, err },
+		Policy:       policy,
+		StateVersion: stateVersion,
 	})
 	if err != nil {
 		panic(err)
@@ -166,11 +169,26 @@ func (l *loop) runSome(n int) {
 }
 
 func (l *loop) step(in proc.Input) {
+	l.do(func() { l.shard.Step(l.now, in, &l.out) })
+}
+
+// inside does what no input can make a shard do.
+func (l *loop) inside(f func(s *Shard)) {
+	l.do(func() {
+		s := l.shard
+		s.now, s.out = l.now, &l.out
+		f(s)
+		s.sendAnswers()
+	})
+}
+
+// do runs a step and carries out its effects.
+func (l *loop) do(f func()) {
 	l.out.Reset()
 	l.now.Mono += 1000
 	l.now.Wall += 1000
 	l.steps++
-	l.shard.Step(l.now, in, &l.out)
+	f()
 	l.fault = l.out.Fault
 	for _, m := range l.out.Marks {
 		l.marks[m]++
@@ -265,12 +283,16 @@ func (l *loop) take(frame []byte) {
 }
 
 func (l *loop) send(commands ...core.Command) {
+	l.putFrame(commands...)
+	l.run()
+}
+
+func (l *loop) putFrame(commands ...core.Command) {
 	var w wire.Writer
 	for i := range commands {
 		w.Command(&commands[i])
 	}
 	l.put(proc.Input{Kind: proc.Message, From: door, Frame: w.Finish(wire.Commands)})
-	l.run()
 }
 
 // ask sends commands and returns their answers.

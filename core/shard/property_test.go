@@ -13,7 +13,6 @@ import (
 	"actordb/core"
 	"actordb/core/actor"
 	"actordb/core/journal"
-	"actordb/core/proc"
 	"actordb/core/seal"
 	"actordb/disk/memkv"
 	"actordb/disk/simfile"
@@ -324,13 +323,7 @@ func (m *sheet) ask(c core.Command) core.Command {
 	return c
 }
 
-func (m *sheet) put(list ...core.Command) {
-	var w wire.Writer
-	for i := range list {
-		w.Command(&list[i])
-	}
-	m.l.put(proc.Input{Kind: proc.Message, From: door, Frame: w.Finish(wire.Commands)})
-}
+func (m *sheet) put(list ...core.Command) { m.l.putFrame(list...) }
 
 // sound checks that nothing broke.
 func (m *sheet) sound() {
