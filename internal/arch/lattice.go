@@ -16,6 +16,7 @@ const latticeText = `
 # contracts and vocabulary
 disk:
 core/proc:              disk
+internal/proctest:      core/proc disk
 core:                   core/proc github.com/cespare/xxhash/v2
 
 # the engine
@@ -41,6 +42,7 @@ workloads:              core core/proc core/actor net/wire checkers google.golan
 # where it all meets
 internal/testbed:       disk core/proc core core/seal core/journal core/actor net/wire core/shard core/gateway sim sim/fault net/simnet disk/simfile disk/memkv checkers workloads
 experiments/mutants:    golang.org/x/tools/txtar
+internal/host:          core/proc disk golang.org/x/sys/unix
 cmd/actordb:            internal/testbed experiments/mutants workloads checkers sim sim/fault core github.com/alecthomas/kong github.com/schollz/progressbar/v3 github.com/jedib0t/go-pretty/v6/... golang.org/x/term
 internal/tools/unsimulated:
 examples/primarybackup: disk core/proc sim sim/fault net/simnet
@@ -54,7 +56,7 @@ const testImportsText = `
 pgregory.net/rapid
 github.com/rogpeppe/go-internal/testscript
 golang.org/x/tools/go/analysis/analysistest
-disk/disktest disk/simfile disk/memkv sim
+disk/disktest disk/simfile disk/memkv sim internal/proctest
 `
 
 // lattice maps a folder to the imports that it is allowed.
