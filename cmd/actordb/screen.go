@@ -18,7 +18,10 @@ import (
 
 func isTerminal(f *os.File) bool { return term.IsTerminal(int(f.Fd())) }
 
-const noteWidth = 72
+const (
+	lineWidth = 110
+	noteWidth = 72
+)
 
 func newTable(w io.Writer) table.Writer {
 	t := table.NewWriter()
@@ -38,10 +41,14 @@ func printReport(w io.Writer, r *outcome) {
 	t.AppendHeader(table.Row{"check", "verdict", "examined", "note"})
 	t.SetColumnConfigs([]table.ColumnConfig{
 		{Number: 3, Align: text.AlignRight},
-		{Number: 4, WidthMax: noteWidth, WidthMaxEnforcer: text.WrapText}})
+		{Number: 4, WidthMax: noteWidth, WidthMaxEnforcer: text.WrapSoft}})
 	for i := range r.Checks {
 		c := &r.Checks[i]
-		t.AppendRow(table.Row{c.Name, c.Verdict, c.Examined, c.Note})
+		note := c.Note
+		if c.Verdict == checkers.Fail {
+			note = "see below"
+		}
+		t.AppendRow(table.Row{c.Name, c.Verdict, c.Examined, note})
 	}
 	t.Render()
 	fmt.Fprintf(w, "%d operations, %d steps, %s of virtual time in %s, %.0f times real time\n", r.Operations, r.Steps,
@@ -76,7 +83,18 @@ func printFaults(w io.Writer, faults map[string]uint64) {
 	for _, site := range slices.Sorted(maps.Keys(faults)) {
 		list = append(list, fmt.Sprintf("%s %d", site, faults[site]))
 	}
-	fmt.Fprintf(w, "faults: %s\n", text.WrapSoft(strings.Join(list, ", "), 110))
+	line := "faults:"
+	for i, f := range list {
+		if i < len(list)-1 {
+			f += ","
+		}
+		if len(line)+1+len(f) > lineWidth {
+			fmt.Fprintln(w, line)
+			line = "       "
+		}
+		line += " " + f
+	}
+	fmt.Fprintln(w, line)
 }
 
 func seconds(s float64) string {
