@@ -100,7 +100,9 @@ func (s *Shard) applyFlight(f *flight) {
 		d := &f.commands[i]
 		if d.command.Kind.Changes() {
 			session := s.sessions.Get(d.command.Session)
-			core.Assert(session != nil, "session %s of a block in flight is gone", d.command.Session)
+			if session == nil {
+				core.Assert(false, "session %s of a block in flight is gone", d.command.Session)
+			}
 			session.Record(actor.Recorded{Number: d.command.Number, Digest: d.digest, Code: d.answer.Code,
 				Detail: d.answer.Detail, Seq: d.answer.Seq, Count: d.answer.Count, Timestamp: d.answer.Timestamp})
 			session.Raise(d.command.AckedBelow)
@@ -164,7 +166,9 @@ func (s *Shard) applyBlock(index core.Index, b *journal.Block) {
 // advance moves an actor's durable end.
 func (s *Shard) advance(handle uint32, seq core.Seq, index core.Index) {
 	k := &s.actors[handle]
-	core.Assert(seq > k.seq && index > k.last, "%s goes from %d to %d", k.id, k.seq, seq)
+	if seq <= k.seq || index <= k.last { // arguments of an assertion are allocated
+		core.Assert(false, "%s goes from %d to %d", k.id, k.seq, seq)
+	}
 	k.seq, k.last = seq, index
 	if k.uncovered == 0 {
 		k.uncovered = index

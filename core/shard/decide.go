@@ -287,7 +287,7 @@ func (s *Shard) record(p *pending, a *hot, o *journal.Outcome) {
 		if o.Count > 0 && !a.touched {
 			a.touched = true
 			a.flights++
-			s.lightBytes += a.light
+			s.lightBytes += int(a.light)
 			f.touched = append(f.touched, touched{actor: a})
 		}
 	} else {
@@ -327,7 +327,7 @@ func (s *Shard) propose(f *flight) bool {
 				state = nil // it is folded from events instead
 			}
 			if a.light = 0; policy.Light {
-				a.light = len(state)
+				a.light = uint32(len(state))
 			}
 			if state != nil && policy.Light && s.builder.Bytes()+len(state) <= journal.BlockBytesMax {
 				s.builder.State(a.entry, a.seq, state)

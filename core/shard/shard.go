@@ -239,13 +239,13 @@ type hot struct {
 	last    core.Index  // block of the head's newest events
 	snap    core.Seq    // newest snapshot taken, durable or in flight
 	flights int         // blocks in flight that touch it
-	light   int         // bytes of its last state in a block
+	light   uint32      // bytes of its last state in a block
 	queued  bool        // waits for a place to be hydrated
+	touched bool        // has events in the block being built
 	waiting []*pending  // until it is hydrated
 
 	generation uint64 // of the block in which entry is its dictionary number
 	entry      int
-	touched    bool // has events in the block being built
 
 	newer, older *hot // by use
 }
