@@ -35,6 +35,12 @@ disk/simfile:           disk github.com/tidwall/btree
 disk/memkv:             disk github.com/tidwall/btree
 disk/disktest:          disk
 
+# real machines: files, stores, and what a power loss takes of them
+disk/osfile:            disk golang.org/x/sys/unix
+disk/losefs:            disk
+disk/pebblekv:          disk github.com/cockroachdb/pebble/v2 github.com/cockroachdb/pebble/v2/...
+disk/sqlitekv:          disk modernc.org/sqlite modernc.org/sqlite/lib
+
 # what clients do, and what must hold: never the engine's logic
 checkers:               core github.com/anishathalye/porcupine
 workloads:              core core/proc core/actor net/wire checkers google.golang.org/protobuf/encoding/protowire
@@ -56,7 +62,7 @@ const testImportsText = `
 pgregory.net/rapid
 github.com/rogpeppe/go-internal/testscript
 golang.org/x/tools/go/analysis/analysistest
-disk/disktest disk/simfile disk/memkv sim internal/proctest
+disk/disktest disk/simfile disk/memkv disk/osfile disk/losefs sim internal/proctest
 `
 
 // lattice maps a folder to the imports that it is allowed.
