@@ -164,6 +164,41 @@ func compacted(t *testing.T) *loop {
 	return l
 }
 
+// An actor all of whose events are compacted away keeps its state and goes on
+// with its sequence (H3), after a restart too.
+func TestActorWithoutEventsInTheJournal(t *testing.T) {
+	l := newLoop(t, actor.Policy{SnapshotEvery: 10}, func(c *Config) {
+		c.SegmentBytes, c.BlockBytes, c.CheckpointBytes, c.CompactKeep = 16<<10, 4<<10, 4<<10, 17<<10
+	})
+	session := l.session()
+	l.ask(add(session, 1, "quiet", 7), add(session, 2, "quiet", 8))
+	for n := core.CommandNumber(3); n < 400; n++ {
+		l.ask(add(session, n, fmt.Sprint(n%4), 1))
+	}
+	for range 2 {
+		k := l.shard.actors[l.shard.directory["tally/quiet"]]
+		if k.last > l.shard.journal.Floor() || k.seq != 2 {
+			t.Fatalf("%+v above the floor %d, fault %v", k, l.shard.journal.Floor(), l.fault)
+		}
+		if got := l.ask(readOf("quiet")); len(got) != 1 || got[0].Seq != 2 || sumOf(t, got[0].State) != 15 {
+			t.Fatalf("%+v, fault %v", got, l.fault)
+		}
+		history := readOf("quiet")
+		history.Kind, history.Expected = core.History, 1
+		if got := l.ask(history); len(got) != 1 || got[0].Code != core.CodeCompacted || got[0].Seq != 3 {
+			t.Errorf("%+v", got)
+		}
+		l.restart(true)
+	}
+	if got := l.ask(add(session, 400, "quiet", 1)); len(got) != 1 || got[0].Seq != 3 || got[0].Count != 1 {
+		t.Errorf("%+v, fault %v", got, l.fault)
+	}
+	l.restart(true)
+	if got := l.ask(readOf("quiet")); len(got) != 1 || got[0].Seq != 3 || sumOf(t, got[0].State) != 16 {
+		t.Errorf("%+v, fault %v", got, l.fault)
+	}
+}
+
 // The derived store can be lost whole as long as the journal is whole; once it
 // is compacted the loss is refused, and nothing is written over.
 func TestLossOfTheStore(t *testing.T) {
@@ -345,7 +380,7 @@ func TestFullDisk(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 	history := readOf("a")
-	history.Kind = core.History
+	history.Kind, history.Expected = core.History, 1
 	if got := l.ask(history); len(got) != 1 || got[0].Status != core.Accepted {
 		t.Errorf("%+v", got)
 	}

@@ -375,7 +375,11 @@ func TestShardAgainstAPlainModel(t *testing.T) {
 			"commands": func(t *rapid.T) {
 				var list []core.Command
 				for range rapid.IntRange(1, 8).Draw(t, "n") {
-					list = append(list, m.command(t))
+					if rapid.IntRange(0, 4).Draw(t, "look") == 0 {
+						list = append(list, m.ask(readOf(fmt.Sprint(rapid.IntRange(0, 6).Draw(t, "actor")))))
+					} else {
+						list = append(list, m.command(t))
+					}
 				}
 				if rapid.Bool().Draw(t, "reversed") {
 					slices.Reverse(list)
