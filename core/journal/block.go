@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 
 	"actordb/core"
 	"actordb/core/seal"
@@ -129,6 +130,7 @@ type Block struct {
 	data       []byte
 	sessions   []core.SessionID
 	principals []core.Principal
+	ordinals   []uint32 // of all lists
 	rows       [][]byte // event rows, for their leaves
 	parsed     []Row
 	states     []LightState
@@ -229,57 +231,70 @@ func appendHeader(dst []byte, h *Header, outcomes, events int, sizes [5]int) []b
 
 // ParseBlock checks and indexes a block. It never panics, whatever the bytes.
 func ParseBlock(data []byte) (*Block, error) {
+	b := &Block{}
+	if err := b.Parse(data); err != nil {
+		return nil, err
+	}
+	return b, nil
+}
+
+// Parse is ParseBlock into a block whose memory is used again: what was taken
+// from it before, but for strings and what aliases the old data, is overwritten.
+func (b *Block) Parse(data []byte) error {
 	h, err := ParseHeader(data)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	le := binary.LittleEndian
 	outcomes, events := int(le.Uint32(data[12:])), int(le.Uint32(data[16:]))
 	if h.Kind == Fence && outcomes+events > 0 {
-		return nil, malformed(12, "a fence with %d outcomes and %d events", outcomes, events)
+		return malformed(12, "a fence with %d outcomes and %d events", outcomes, events)
 	}
 	if outcomes > BlockCommandsMax || events > BlockEventsMax {
-		return nil, malformed(12, "%d outcomes and %d events exceed the limits", outcomes, events)
+		return malformed(12, "%d outcomes and %d events exceed the limits", outcomes, events)
 	}
 	var section [5][]byte
 	at := headerBytes
 	for i := range section {
 		n := int(le.Uint32(data[20+4*i:]))
 		if n > len(data)-at {
-			return nil, malformed(20+4*i, "section %d of %d bytes ends past the block", i, n)
+			return malformed(20+4*i, "section %d of %d bytes ends past the block", i, n)
 		}
 		section[i] = data[at : at+n]
 		at += n
 	}
 	if at != len(data) {
-		return nil, malformed(at, "%d bytes follow the block", len(data)-at)
+		return malformed(at, "%d bytes follow the block", len(data)-at)
 	}
-	b := &Block{Header: h}
+	b.Header, b.data = h, nil
+	b.Outcomes, b.Actors, b.Types = b.Outcomes[:0], b.Actors[:0], b.Types[:0]
+	b.sessions, b.principals, b.ordinals = b.sessions[:0], b.principals[:0], b.ordinals[:0]
+	b.rows, b.parsed, b.states = b.rows[:0], b.parsed[:0], b.states[:0]
 	base := headerBytes
 	// The footer comes first: the rows refer to its dictionaries.
 	footerAt := base + len(section[0]) + len(section[1]) + len(section[2])
 	if err := b.parseFooter(&reader{b: section[3], base: footerAt}, events); err != nil {
-		return nil, err
+		return err
 	}
 	if err := b.parseOutcomes(&reader{b: section[0], base: base}, outcomes); err != nil {
-		return nil, err
+		return err
 	}
 	base += len(section[0])
 	if err := b.parseRows(&reader{b: section[1], base: base}, events); err != nil {
-		return nil, err
+		return err
 	}
 	base += len(section[1])
 	if err := b.parseStates(&reader{b: section[2], base: base}); err != nil {
-		return nil, err
+		return err
 	}
 	if err := b.parsePersonal(&reader{b: section[4], base: footerAt + len(section[3])}); err != nil {
-		return nil, err
+		return err
 	}
 	if err := b.checkIndex(footerAt); err != nil {
-		return nil, err
+		return err
 	}
 	b.data = data
-	return b, nil
+	return nil
 }
 
 // Hash computes the block's hash from its leaves.
@@ -325,21 +340,28 @@ func (b *Block) parseFooter(r *reader, events int) error {
 		a.ID = core.ActorID(r.short(255))
 		a.Prev = core.Index(r.uvarint())
 		a.First = core.Seq(r.uvarint())
-		a.Rows = r.ordinals(events)
+		a.Rows = b.takeOrdinals(r, events)
 		b.Actors = append(b.Actors, a)
 	}
 	n = r.count(2)
 	for range n {
 		var t TypeEntry
 		t.Name = string(r.short(core.TypeNameBytesMax))
-		t.Rows = r.ordinals(events)
+		t.Rows = b.takeOrdinals(r, events)
 		b.Types = append(b.Types, t)
 	}
 	return r.end()
 }
 
+// takeOrdinals reads one actor's or type's list into the block's own memory.
+func (b *Block) takeOrdinals(r *reader, events int) []uint32 {
+	from := len(b.ordinals)
+	b.ordinals = r.ordinals(b.ordinals, events)
+	return b.ordinals[from:len(b.ordinals):len(b.ordinals)]
+}
+
 func (b *Block) parseOutcomes(r *reader, n int) error {
-	b.Outcomes = make([]Outcome, 0, min(n, len(r.b)))
+	b.Outcomes = slices.Grow(b.Outcomes, min(n, len(r.b)))
 	for range n {
 		var o Outcome
 		session := r.index(len(b.sessions))
@@ -377,8 +399,8 @@ func (b *Block) parseOutcomes(r *reader, n int) error {
 }
 
 func (b *Block) parseRows(r *reader, n int) error {
-	b.parsed = make([]Row, 0, min(n, len(r.b)))
-	b.rows = make([][]byte, 0, min(n, len(r.b)))
+	b.parsed = slices.Grow(b.parsed, min(n, len(r.b)))
+	b.rows = slices.Grow(b.rows, min(n, len(r.b)))
 	for range n {
 		start := r.at
 		var row Row

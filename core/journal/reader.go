@@ -95,19 +95,16 @@ func (r *reader) long(limit int) []byte {
 	return r.bytes(int(n))
 }
 
-// ordinals reads an ascending list of event ordinals, stored as differences.
-func (r *reader) ordinals(events int) []uint32 {
+// ordinals reads an ascending list of event ordinals, stored as differences, and
+// adds it to list.
+func (r *reader) ordinals(list []uint32, events int) []uint32 {
 	n := r.count(1)
-	if n == 0 {
-		return nil
-	}
-	list := make([]uint32, 0, n)
 	next := uint64(0)
 	for range n {
 		next += r.uvarint()
 		if next >= uint64(events) {
 			r.fail("ordinal %d of %d", next, events)
-			return nil
+			return list
 		}
 		list = append(list, uint32(next))
 		next++

@@ -37,7 +37,7 @@ func (s *Shard) apply(e *pb.Entry) {
 	if h.Shard != s.cfg.Shard || h.Extends != s.chain || h.SlotEpoch != s.slotEpoch ||
 		h.PolicyEpoch != s.policyEpoch || h.Catalog != s.catalog {
 		s.out.Mark(markVoid)
-		s.tap(index, term, &h, data, true)
+		s.tap(index, term, data, true)
 		s.applied = index
 		s.journal.Applied(index)
 		if f != nil {
@@ -45,7 +45,7 @@ func (s *Shard) apply(e *pb.Entry) {
 		}
 		return
 	}
-	s.tap(index, term, &h, data, false)
+	s.tap(index, term, data, false)
 	s.applied, s.clock = index, h.Timestamp
 	switch {
 	case f != nil:
@@ -55,9 +55,8 @@ func (s *Shard) apply(e *pb.Entry) {
 		s.flights = s.flights[:rest]
 		s.applyFlight(f)
 	default:
-		b, err := journal.ParseBlock(data)
-		if err != nil {
-			s.halt(fmt.Errorf("entry %d: %w", index, err))
+		b := s.parse(index, data)
+		if b == nil {
 			return
 		}
 		s.chain = seal.Chain(s.chain, b.Hash())
@@ -72,16 +71,23 @@ func (s *Shard) apply(e *pb.Entry) {
 	s.checkpoint.bytes += int64(len(data))
 }
 
-func (s *Shard) tap(index core.Index, term core.Term, h *journal.Header, data []byte, void bool) {
+func (s *Shard) tap(index core.Index, term core.Term, data []byte, void bool) {
 	if s.cfg.Tap == nil {
 		return
 	}
-	b, err := journal.ParseBlock(data)
-	if err != nil {
-		s.halt(fmt.Errorf("entry %d: %w", index, err))
-		return
+	if b := s.parse(index, data); b != nil {
+		s.cfg.Tap(Applied{Shard: s.cfg.Shard, Index: index, Term: term, Timestamp: b.Timestamp, Void: void, Block: b})
 	}
-	s.cfg.Tap(Applied{Shard: s.cfg.Shard, Index: index, Term: term, Timestamp: h.Timestamp, Void: void, Block: b})
+}
+
+// parse reads an entry's block into memory that the next parse takes again. It
+// halts the node and returns nil if the block cannot be read.
+func (s *Shard) parse(index core.Index, data []byte) *journal.Block {
+	if err := s.parsed.Parse(data); err != nil {
+		s.halt(fmt.Errorf("entry %d: %w", index, err))
+		return nil
+	}
+	return &s.parsed
 }
 
 // applyFlight makes a block of this leader's own take effect: the overlay has

@@ -186,9 +186,8 @@ func (s *Shard) findWalk(token proc.Token) *walk {
 // has ended or waits.
 func (s *Shard) visited(w *walk, data []byte) bool {
 	k := &s.actors[w.handle]
-	b, err := journal.ParseBlock(data)
-	if err != nil {
-		s.halt(fmt.Errorf("entry %d: %w", w.at, err))
+	b := s.parse(w.at, data)
+	if b == nil {
 		return false
 	}
 	entry, ok := b.FindActor(k.id)

@@ -81,7 +81,7 @@ type Config struct {
 	// replica's own stream. Nil in production.
 	BeforeRaft func()
 	// Tap sees every entry that is applied, in order. For checkers; nil in
-	// production. It must not keep the block's bytes from being collected.
+	// production. The block is its own only during the call.
 	Tap func(Applied)
 	// OnHydrate sees every state that is brought back to memory. For checkers.
 	OnHydrate func(Hydrated)
@@ -297,7 +297,8 @@ type Shard struct {
 	headChain   seal.Hash
 	headClock   core.Timestamp
 	builder     *journal.Builder
-	lightBytes  int // of states that the block being built will carry
+	parsed      journal.Block // of the entry at hand
+	lightBytes  int           // of states that the block being built will carry
 	decision    actor.Decision
 	scratch     []byte
 
