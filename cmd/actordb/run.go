@@ -43,6 +43,7 @@ func (c *runCommand) Run() error {
 		return err
 	}
 	o.Record = true
+	collectLess()
 	out, err := execute(o, c.Trace, c.Save)
 	if err != nil {
 		return err

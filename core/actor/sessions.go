@@ -159,8 +159,21 @@ func (s *Session) Record(r Recorded) {
 	s.Answers = slices.Insert(s.Answers, i, r)
 }
 
-// Forget drops a pending answer whose block came to nothing.
-func (s *Session) Forget(n core.CommandNumber) {
+// Forget drops a pending answer whose block came to nothing, and the session
+// with it if it has nothing else: a replica that replays does not have it either.
+func (t *Sessions) Forget(id core.SessionID, n core.CommandNumber) {
+	s := t.table[id]
+	if s == nil {
+		return
+	}
+	s.forget(n)
+	if s.Floor == 0 && len(s.Answers) == 0 {
+		delete(t.table, id)
+		t.remove(slices.Index(t.expiry, id))
+	}
+}
+
+func (s *Session) forget(n core.CommandNumber) {
 	if i, found := s.find(n); found && s.Answers[i].Pending {
 		s.Answers = slices.Delete(s.Answers, i, i+1)
 	}
@@ -182,7 +195,7 @@ func (s *Session) Raise(floor core.CommandNumber) {
 // Expire forgets the sessions that ended before now and calls gone for each.
 func (t *Sessions) Expire(now core.Timestamp, gone func(core.SessionID)) {
 	for len(t.expiry) > 0 && t.expiry[0].Expires() < now {
-		id := t.pop()
+		id := t.remove(0)
 		delete(t.table, id)
 		if gone != nil {
 			gone(id)
@@ -195,35 +208,45 @@ func (t *Sessions) Expire(now core.Timestamp, gone func(core.SessionID)) {
 func less(a, b core.SessionID) bool { return string(a[:]) < string(b[:]) }
 
 func (t *Sessions) push(id core.SessionID) {
-	h := append(t.expiry, id)
-	i := len(h) - 1
+	t.expiry = append(t.expiry, id)
+	t.up(len(t.expiry) - 1)
+}
+
+// remove takes the id at position i out of the heap.
+func (t *Sessions) remove(i int) core.SessionID {
+	h := t.expiry
+	id, last := h[i], len(h)-1
+	h[i] = h[last]
+	t.expiry = h[:last]
+	if i < last {
+		t.down(i)
+		t.up(i)
+	}
+	return id
+}
+
+func (t *Sessions) up(i int) {
+	h := t.expiry
 	for i > 0 && less(h[i], h[(i-1)/2]) {
 		h[i], h[(i-1)/2] = h[(i-1)/2], h[i]
 		i = (i - 1) / 2
 	}
-	t.expiry = h
 }
 
-func (t *Sessions) pop() core.SessionID {
+func (t *Sessions) down(i int) {
 	h := t.expiry
-	top := h[0]
-	last := len(h) - 1
-	h[0] = h[last]
-	h = h[:last]
-	for i := 0; ; {
+	for {
 		k := 2*i + 1
-		if k >= last {
-			break
+		if k >= len(h) {
+			return
 		}
-		if k+1 < last && less(h[k+1], h[k]) {
+		if k+1 < len(h) && less(h[k+1], h[k]) {
 			k++
 		}
 		if !less(h[k], h[i]) {
-			break
+			return
 		}
 		h[i], h[k] = h[k], h[i]
 		i = k
 	}
-	t.expiry = h
-	return top
 }

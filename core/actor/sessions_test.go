@@ -124,10 +124,13 @@ func TestSessionsAgainstModel(t *testing.T) {
 			},
 			"drop": func(t *rapid.T) {
 				for _, f := range flying {
-					if s := table.Get(f.c.Session); s != nil {
-						s.Forget(f.c.Number)
+					if table.Get(f.c.Session) != nil {
+						table.Forget(f.c.Session, f.c.Number)
 						if w.answers[f.c.Session][f.c.Number].Pending {
 							delete(w.answers[f.c.Session], f.c.Number)
+						}
+						if len(w.answers[f.c.Session]) == 0 && w.floor[f.c.Session] == 0 {
+							delete(w.answers, f.c.Session)
 						}
 					}
 				}

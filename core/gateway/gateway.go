@@ -125,7 +125,9 @@ func New(cfg Config, env proc.Env) *Gateway {
 
 // Queues implements proc.Gauged.
 func (g *Gateway) Queues(dst []proc.Queue) []proc.Queue {
-	return append(dst, proc.Queue{Name: "gateway.pending", Len: len(g.table), Limit: g.cfg.PendingMax})
+	return append(dst,
+		proc.Queue{Name: "gateway.pending", Len: len(g.table), Limit: g.cfg.PendingMax},
+		proc.Queue{Name: "gateway.pending-bytes", Len: g.bytes, Limit: g.cfg.PendingBytes})
 }
 
 // Step implements proc.Process.

@@ -409,9 +409,7 @@ func (s *Shard) dropOverlay() {
 		}
 		for i := range f.commands {
 			d := &f.commands[i]
-			if session := s.sessions.Get(d.command.Session); session != nil {
-				session.Forget(d.command.Number)
-			}
+			s.sessions.Forget(d.command.Session, d.command.Number)
 			again = append(again, d.pending)
 		}
 		for i := range f.reads {

@@ -172,12 +172,13 @@ func Sites() []string {
 func Explained() map[string]string {
 	return map[string]string{
 		"journal.suffix-truncated": "a group of one voter never replaces entries: core/journal tests it",
+		"gateway.number-reused":    "a client never uses a number twice: core/gateway tests it",
 		fault.MisdirectedWrite:     "destroys durable bytes that no later frame vouches for: a group of one voter has no copy to mend them from",
 	}
 }
 
 const (
-	healBefore  = 5 * time.Second        // after heal, an operation ends within this
+	healBefore  = 3 * time.Second        // after heal, an operation ends within this
 	settleLimit = 30 * time.Second       // for clients and servers to come to rest
 	auditLimit  = 120 * time.Second      // for the auditor
 	rotEvery    = 100 * time.Millisecond // between two looks at the disks
