@@ -95,7 +95,7 @@ func (s *Shard) parse(index core.Index, data []byte) *journal.Block {
 func (s *Shard) applyFlight(f *flight) {
 	for i := range f.touched {
 		t := &f.touched[i]
-		k := &s.actors[t.actor.handle]
+		k := s.actors.at(t.actor.handle)
 		s.advance(t.actor.handle, t.seq, f.index)
 		t.actor.flights--
 		if t.snapshot != nil {
@@ -171,7 +171,7 @@ func (s *Shard) applyBlock(index core.Index, b *journal.Block) {
 
 // advance moves an actor's durable end.
 func (s *Shard) advance(handle uint32, seq core.Seq, index core.Index) {
-	k := &s.actors[handle]
+	k := s.actors.at(handle)
 	if seq <= k.seq || index <= k.last { // arguments of an assertion are allocated
 		core.Assert(false, "%s goes from %d to %d", k.id, k.seq, seq)
 	}

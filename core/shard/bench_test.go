@@ -19,8 +19,7 @@ const frameCommands = 256
 
 // fill encodes a frame of commands. Encoding is the client's work, but it is
 // measured too: there is no command without it.
-func fill(session core.SessionID, from core.CommandNumber, n int, id func(i int) core.ActorID, payload []byte) []byte {
-	var w wire.Writer
+func fill(w *wire.Writer, session core.SessionID, from core.CommandNumber, n int, id func(i int) core.ActorID, payload []byte) []byte {
 	c := core.Command{Session: session, Kind: core.Decide, Expected: core.AnySeq, Type: "add", Payload: payload,
 		Principal: "spiffe://bench/client", AckedBelow: from}
 	for i := range n {
@@ -40,6 +39,7 @@ func benchWrite(b *testing.B, id func(i int) core.ActorID) {
 	l.drop = true
 	session := l.session()
 	payload := binary.AppendVarint(nil, 1)
+	var w wire.Writer
 	var before, after runtime.MemStats
 	runtime.GC()
 	runtime.ReadMemStats(&before)
@@ -48,7 +48,7 @@ func benchWrite(b *testing.B, id func(i int) core.ActorID) {
 	for done := 0; done < b.N; {
 		n := min(frameCommands, b.N-done)
 		from := done
-		frame := fill(session, core.CommandNumber(done+1), n, func(i int) core.ActorID { return id(from + i) }, payload)
+		frame := fill(&w, session, core.CommandNumber(done+1), n, func(i int) core.ActorID { return id(from + i) }, payload)
 		l.put(proc.Input{Kind: proc.Message, From: door, Frame: frame})
 		l.run()
 		done += n

@@ -58,7 +58,7 @@ func snapshotKey(id core.ActorID, seq core.Seq) []byte {
 }
 
 func (s *Shard) dirtyActor(handle uint32) {
-	if k := &s.actors[handle]; !k.dirty {
+	if k := s.actors.at(handle); !k.dirty {
 		k.dirty = true
 		s.checkpoint.actors = append(s.checkpoint.actors, handle)
 	}
@@ -85,18 +85,19 @@ func (s *Shard) storeSnapshot(k *known, seq core.Seq, index core.Index, state []
 	value = binary.BigEndian.AppendUint64(value, uint64(index))
 	batch := &disk.Batch{}
 	batch.Put(snapshotKey(k.id, seq), append(value, state...))
-	k.snaps = append(k.snaps, seq)
-	if keep := s.kinds[k.id.Type()].Policy().Keep(); len(k.snaps) > keep {
-		for _, old := range k.snaps[:len(k.snaps)-keep] {
+	list := append(k.snapshots(), seq)
+	if keep := s.kinds[k.id.Type()].Policy().Keep(); len(list) > keep {
+		for _, old := range list[:len(list)-keep] {
 			s.out.Mark(markPrune)
 			s.checkpoint.pruned = append(s.checkpoint.pruned, snapshotKey(k.id, old))
 		}
-		k.snaps = append([]core.Seq(nil), k.snaps[len(k.snaps)-keep:]...)
+		list = append([]core.Seq(nil), list[len(list)-keep:]...)
 	}
+	k.setSnapshots(list)
 	if k.seq == seq {
 		k.uncovered = 0
 	}
-	s.dirtyActor(s.directory[k.id])
+	s.dirtyActor(s.actors.handles[k.id])
 	s.checkpoint.storing++
 	s.out.KV(tokenSnapshot, disk.KVOp{Kind: disk.KVApply, Batch: batch})
 }
@@ -114,7 +115,7 @@ func (s *Shard) advanceCheckpoint() {
 	}
 	batch := &disk.Batch{}
 	for _, handle := range c.actors {
-		k := &s.actors[handle]
+		k := s.actors.at(handle)
 		k.dirty = false
 		if k.seq > 0 {
 			batch.Put(actorKey(k.id), encodeKnown(k))
@@ -159,11 +160,11 @@ func (s *Shard) coveredTo() core.Index {
 		return 0
 	}
 	covered := s.applied
-	for i := range s.actors {
-		if u := s.actors[i].uncovered; u != 0 {
-			covered = min(covered, u-1)
+	s.actors.each(func(_ uint32, k *known) {
+		if k.uncovered != 0 {
+			covered = min(covered, k.uncovered-1)
 		}
-	}
+	})
 	return covered
 }
 
@@ -211,11 +212,11 @@ func (s *Shard) compact() {
 	if c.covered >= limit {
 		return
 	}
-	for i := range s.actors {
-		if u := s.actors[i].uncovered; u != 0 && u <= limit {
-			c.force = append(c.force, uint32(i))
+	s.actors.each(func(h uint32, k *known) {
+		if k.uncovered != 0 && k.uncovered <= limit {
+			c.force = append(c.force, h)
 		}
-	}
+	})
 }
 
 // forceSnapshots takes a few of the snapshots that compaction waits for.
@@ -226,7 +227,7 @@ func (s *Shard) forceSnapshots() {
 	}
 	for n := 0; len(c.force) > 0 && n < s.cfg.Hydrations; n++ {
 		handle := c.force[len(c.force)-1]
-		k := &s.actors[handle]
+		k := s.actors.at(handle)
 		a := k.hot
 		switch {
 		case k.uncovered == 0 || k.seq == 0 || a != nil && a.flights > 0:
@@ -265,8 +266,8 @@ func encodeKnown(k *known) []byte {
 	b := binary.AppendUvarint(nil, uint64(k.seq))
 	b = binary.AppendUvarint(b, uint64(k.last))
 	b = binary.AppendUvarint(b, uint64(k.uncovered))
-	b = binary.AppendUvarint(b, uint64(len(k.snaps)))
-	for _, seq := range k.snaps {
+	b = binary.AppendUvarint(b, uint64(len(k.snapshots())))
+	for _, seq := range k.snapshots() {
 		b = binary.AppendUvarint(b, uint64(seq))
 	}
 	return b
@@ -276,9 +277,11 @@ func decodeKnown(id core.ActorID, b []byte) (known, error) {
 	r := fields{b: b}
 	k := known{id: id, seq: core.Seq(r.uvarint()), last: core.Index(r.uvarint()), uncovered: core.Index(r.uvarint())}
 	n := r.uvarint()
+	var list []core.Seq
 	for range min(n, uint64(len(b))) {
-		k.snaps = append(k.snaps, core.Seq(r.uvarint()))
+		list = append(list, core.Seq(r.uvarint()))
 	}
+	k.setSnapshots(list)
 	return k, r.end()
 }
 

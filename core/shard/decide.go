@@ -165,24 +165,10 @@ func (s *Shard) recycle(f *flight) {
 
 // lookup finds an actor or makes it known.
 func (s *Shard) lookup(id core.ActorID, create bool) (uint32, *known) {
-	if h, ok := s.directory[id]; ok {
-		return h, &s.actors[h]
+	if h, k := s.actors.find(id); k != nil || !create {
+		return h, k
 	}
-	if !create {
-		return 0, nil
-	}
-	id = core.ActorID([]byte(id)) // the command's aliases its frame
-	var h uint32
-	if n := len(s.free); n > 0 {
-		h = s.free[n-1]
-		s.free = s.free[:n-1]
-		s.actors[h] = known{id: id}
-	} else {
-		h = uint32(len(s.actors))
-		s.actors = append(s.actors, known{id: id})
-	}
-	s.directory[id] = h
-	return h, &s.actors[h]
+	return s.actors.add(known{id: core.ActorID([]byte(id))}) // the command's aliases its frame
 }
 
 // warm returns the actor in memory, or nil when the command was parked until
@@ -271,9 +257,9 @@ func (s *Shard) record(p *pending, a *hot, o *journal.Outcome) {
 	generation := b.Generation()
 	if a.generation != generation {
 		a.generation, a.touched = generation, false
-		a.entry = b.Actor(s.actors[a.handle].id, a.last, a.seq+1)
+		a.entry = int32(b.Actor(s.actors.at(a.handle).id, a.last, a.seq+1))
 	}
-	o.Actor = a.entry
+	o.Actor = int(a.entry)
 	if o.Code == core.CodeNone {
 		for i := range s.decision.Events {
 			e := &s.decision.Events[i]
@@ -281,7 +267,7 @@ func (s *Shard) record(p *pending, a *hot, o *journal.Outcome) {
 				e.EventTime = b.Timestamp()
 			}
 			a.seq++
-			b.Event(a.entry, a.seq, e)
+			b.Event(int(a.entry), a.seq, e)
 		}
 		o.Seq, o.Count = a.seq, uint32(len(s.decision.Events))
 		if o.Count > 0 && !a.touched {
@@ -297,7 +283,7 @@ func (s *Shard) record(p *pending, a *hot, o *journal.Outcome) {
 	if session.Generation != generation {
 		session.Generation, session.Entry = generation, b.Session(session.ID)
 	}
-	b.Outcome(session.Entry, a.entry, o)
+	b.Outcome(session.Entry, int(a.entry), o)
 	r := actor.Recorded{Number: o.Number, Digest: o.Digest, Code: o.Code, Detail: o.Detail, Seq: o.Seq,
 		Count: o.Count, Timestamp: b.Timestamp(), Pending: true}
 	session.Record(r)
@@ -330,7 +316,7 @@ func (s *Shard) propose(f *flight) bool {
 				a.light = uint32(len(state))
 			}
 			if state != nil && policy.Light && s.builder.Bytes()+len(state) <= journal.BlockBytesMax {
-				s.builder.State(a.entry, a.seq, state)
+				s.builder.State(int(a.entry), a.seq, state)
 			}
 			if state != nil && due {
 				t.snapshot = append([]byte(nil), state...)
@@ -403,7 +389,7 @@ func (s *Shard) dropOverlay() {
 	for _, f := range flights {
 		for i := range f.touched {
 			a := f.touched[i].actor
-			if k := &s.actors[a.handle]; k.hot == a {
+			if k := s.actors.at(a.handle); k.hot == a {
 				s.cool(a)
 			}
 		}

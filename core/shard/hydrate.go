@@ -64,7 +64,7 @@ func (s *Shard) hydrate(a *hot) {
 		s.wanted = append(s.wanted, a)
 		return
 	}
-	k := &s.actors[a.handle]
+	k := s.actors.at(a.handle)
 	w := &walk{handle: a.handle, target: k.seq}
 	s.begin(w)
 	switch {
@@ -116,7 +116,7 @@ func (s *Shard) history(p *pending, k *known) {
 		s.reject(p, core.CodeOverloaded, "")
 		return
 	}
-	w := &walk{handle: s.directory[k.id], target: k.seq, base: from - 1, request: p, step: walkBack, at: k.last}
+	w := &walk{handle: s.actors.handles[k.id], target: k.seq, base: from - 1, request: p, step: walkBack, at: k.last}
 	s.out.Mark(markHistory)
 	s.begin(w)
 	s.visit(w)
@@ -185,7 +185,7 @@ func (s *Shard) findWalk(token proc.Token) *walk {
 // visited takes the block at w.at and moves on. It returns false when the walk
 // has ended or waits.
 func (s *Shard) visited(w *walk, data []byte) bool {
-	k := &s.actors[w.handle]
+	k := s.actors.at(w.handle)
 	b := s.parse(w.at, data)
 	if b == nil {
 		return false
@@ -277,7 +277,7 @@ func (s *Shard) collect(w *walk, b *journal.Block, ordinal int) bool {
 
 // walkedOff handles a chain that leads below the compacted part of the log.
 func (s *Shard) walkedOff(w *walk) {
-	k := &s.actors[w.handle]
+	k := s.actors.at(w.handle)
 	if w.request == nil && w.step == walkLight && k.snap() > 0 {
 		s.askSnapshot(w, k) // the newest block went while it was read; its state is in a snapshot
 		return
@@ -313,7 +313,7 @@ func (s *Shard) endWalk(w *walk) {
 
 func (s *Shard) finishWalk(w *walk) {
 	s.endWalk(w)
-	k := &s.actors[w.handle]
+	k := s.actors.at(w.handle)
 	if w.request != nil {
 		c := &w.request.command
 		s.reads = append(s.reads, read{pending: w.request, answer: core.Answer{Session: c.Session, Number: c.Number,
@@ -357,7 +357,7 @@ func (s *Shard) nextHydration() {
 
 // snapshotRead takes the KV's answer about a snapshot.
 func (s *Shard) snapshotRead(w *walk, res *disk.KVResult) {
-	k := &s.actors[w.handle]
+	k := s.actors.at(w.handle)
 	kind := s.kinds[k.id.Type()]
 	if res.Err != nil {
 		if w.tries++; w.tries < kvAttempts {
@@ -421,12 +421,10 @@ func (s *Shard) unlink(a *hot) {
 func (s *Shard) cool(a *hot) {
 	s.unlink(a)
 	s.hotCount--
-	k := &s.actors[a.handle]
+	k := s.actors.at(a.handle)
 	k.hot = nil
 	if k.seq == 0 {
-		delete(s.directory, k.id)
-		s.actors[a.handle] = known{}
-		s.free = append(s.free, a.handle)
+		s.actors.forget(a.handle)
 	}
 }
 

@@ -33,9 +33,9 @@ func memory(l *loop, sessions ...core.SessionID) string {
 			fmt.Fprintf(&b, "session %s floor %d:%s\n", id, x.Floor, line)
 		}
 	}
-	for i := range s.actors {
-		if k := &s.actors[i]; k.seq > 0 {
-			fmt.Fprintf(&b, "%s %d %d %v\n", k.id, k.seq, k.last, k.snaps)
+	for i := range s.actors.used {
+		if k := s.actors.at(i); k.seq > 0 {
+			fmt.Fprintf(&b, "%s %d %d %v\n", k.id, k.seq, k.last, k.snapshots())
 		}
 	}
 	return b.String()
@@ -136,7 +136,7 @@ func TestLostTermDropsTheOverlay(t *testing.T) {
 	if len(s.flights) > 0 || s.parked > 0 || s.mailbox.len() > 0 || s.mailbox.bytes > 0 || s.headChain != s.chain || s.headClock != s.clock {
 		t.Errorf("something is left: %s, %d bytes", s, s.mailbox.bytes)
 	}
-	if _, ok := s.directory["tally/new"]; ok {
+	if _, k := s.actors.find("tally/new"); k != nil {
 		t.Error("an actor that came to nothing is still known")
 	}
 	unknown, refused := 0, 0
@@ -205,7 +205,7 @@ func TestCraftedVoidBlocks(t *testing.T) {
 			change(&f.header)
 			b := journal.NewBuilder(&seal.Salter{})
 			b.Start(f.header)
-			who, what := b.Session(session), b.Actor("tally/a", s.actors[0].last, 3)
+			who, what := b.Session(session), b.Actor("tally/a", s.actors.at(0).last, 3)
 			b.Event(what, 3, &core.NewEvent{Type: "added", Version: 1, EventTime: 1, Payload: binary.AppendVarint(nil, 100)})
 			b.Outcome(who, what, &journal.Outcome{Session: session, Number: number, AckedBelow: 1, Actor: what, Seq: 3, Count: 1})
 			data, _ := b.Finish()

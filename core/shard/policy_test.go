@@ -25,7 +25,7 @@ func stored(t *testing.T, l *loop) (snapshots map[string]bool, named []string) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			for _, seq := range k.snaps {
+			for _, seq := range k.snapshots() {
 				named = append(named, string(snapshotKey(k.id, seq)))
 			}
 		}
@@ -66,9 +66,10 @@ func TestSnapshotRetention(t *testing.T) {
 				t.Fatal(l.fault)
 			}
 		}
-		for _, k := range l.shard.actors {
-			if len(k.snaps) != max(keep, 1) {
-				t.Errorf("keep %d: %s has the snapshots %v", keep, k.id, k.snaps)
+		for h := range l.shard.actors.used {
+			k := l.shard.actors.at(h)
+			if len(k.snapshots()) != max(keep, 1) {
+				t.Errorf("keep %d: %s has the snapshots %v", keep, k.id, k.snapshots())
 			}
 		}
 		if l.marks[markPrune] == 0 || l.marks[markCheckpoint] < 5 {
@@ -176,7 +177,7 @@ func TestActorWithoutEventsInTheJournal(t *testing.T) {
 		l.ask(add(session, n, fmt.Sprint(n%4), 1))
 	}
 	for range 2 {
-		k := l.shard.actors[l.shard.directory["tally/quiet"]]
+		_, k := l.shard.actors.find("tally/quiet")
 		if k.last > l.shard.journal.Floor() || k.seq != 2 {
 			t.Fatalf("%+v above the floor %d, fault %v", k, l.shard.journal.Floor(), l.fault)
 		}

@@ -347,8 +347,8 @@ func (m *sheet) dump() string {
 		}
 	}
 	for i := range 6 {
-		if h, ok := s.directory[core.ActorID(fmt.Sprintf("tally/%d", i))]; ok && s.actors[h].seq > 0 {
-			fmt.Fprintf(&b, "%s %d %d\n", s.actors[h].id, s.actors[h].seq, s.actors[h].last)
+		if _, k := s.actors.find(core.ActorID(fmt.Sprintf("tally/%d", i))); k != nil && k.seq > 0 {
+			fmt.Fprintf(&b, "%s %d %d\n", k.id, k.seq, k.last)
 		}
 	}
 	return b.String()

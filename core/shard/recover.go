@@ -138,8 +138,7 @@ func (s *Shard) loadPair(p disk.Pair) error {
 		if err != nil {
 			return err
 		}
-		s.directory[k.id] = uint32(len(s.actors))
-		s.actors = append(s.actors, k)
+		s.actors.add(k)
 	case keySession:
 		var id core.SessionID
 		if len(p.Key) != 1+len(id) {

@@ -211,43 +211,24 @@ func Marks() []proc.Mark {
 		markExpired, markReplay, markFromCheckpoint, markDiskFull, markRefused, markBadFrame, markHistory}
 }
 
-// known is what a shard remembers of every actor it has, in memory or not.
-// All fields but hot tell of durable events only.
-type known struct {
-	id        core.ActorID
-	seq       core.Seq
-	last      core.Index // block of its newest events
-	uncovered core.Index // first block with events after its newest snapshot; 0: none
-	snaps     []core.Seq // retained snapshots, ascending
-	hot       *hot
-	dirty     bool
-}
-
-func (k *known) snap() core.Seq {
-	if len(k.snaps) == 0 {
-		return 0
-	}
-	return k.snaps[len(k.snaps)-1]
-}
-
 // hot is an actor in memory, or on its way there.
 type hot struct {
-	handle  uint32
 	kind    actor.Kind
 	state   actor.State // nil while it hydrates
+	waiting []*pending  // until it is hydrated
 	seq     core.Seq    // of the head state
 	last    core.Index  // block of the head's newest events
 	snap    core.Seq    // newest snapshot taken, durable or in flight
-	flights int         // blocks in flight that touch it
-	light   uint32      // bytes of its last state in a block
-	queued  bool        // waits for a place to be hydrated
-	touched bool        // has events in the block being built
-	waiting []*pending  // until it is hydrated
-
-	generation uint64 // of the block in which entry is its dictionary number
-	entry      int
 
 	newer, older *hot // by use
+
+	generation uint64 // of the block in which entry is its dictionary number
+	entry      int32
+	handle     uint32
+	flights    int32  // blocks in flight that touch it
+	light      uint32 // bytes of its last state in a block
+	queued     bool   // waits for a place to be hydrated
+	touched    bool   // has events in the block being built
 }
 
 type phase uint8
@@ -286,9 +267,7 @@ type Shard struct {
 	policyEpoch core.Epoch
 	catalog     core.Epoch
 	sessions    *actor.Sessions
-	actors      []known
-	free        []uint32 // handles of actors that came to nothing
-	directory   map[core.ActorID]uint32
+	actors      directory
 
 	// The overlay.
 	flights     []*flight
@@ -324,6 +303,10 @@ type Shard struct {
 	salter     seal.Salter
 }
 
+// peersKept is for how many peers a writer is kept from step to step: it
+// remembers how large a frame usually gets.
+const peersKept = 64
+
 // outbound collects the answers to one peer within a step.
 type outbound struct {
 	to     proc.Addr
@@ -335,11 +318,11 @@ func New(cfg Config, env proc.Env) *Shard {
 	core.Assert(cfg.Validate() == nil, "invalid config: %v", cfg.Validate())
 	s := &Shard{
 		cfg: cfg, env: env, kinds: make(map[string]actor.Kind),
-		journal:   journal.New(cfg.journal()),
-		sessions:  actor.NewSessions(cfg.Sessions),
-		directory: make(map[core.ActorID]uint32),
-		salter:    seal.Salter{Secret: cfg.Secret},
-		walkNext:  tokenWalk,
+		journal:  journal.New(cfg.journal()),
+		sessions: actor.NewSessions(cfg.Sessions),
+		actors:   newDirectory(),
+		salter:   seal.Salter{Secret: cfg.Secret},
+		walkNext: tokenWalk,
 	}
 	s.builder = journal.NewBuilder(&s.salter)
 	for _, k := range cfg.Kinds {
@@ -460,10 +443,14 @@ func (s *Shard) answer(to proc.Addr, a *core.Answer) {
 
 func (s *Shard) sendAnswers() {
 	for i := range s.answers {
-		s.out.Send(s.answers[i].to, s.answers[i].writer.Finish(wire.Answers))
+		if o := &s.answers[i]; o.writer.Count() > 0 {
+			s.out.Send(o.to, o.writer.Finish(wire.Answers))
+		}
 	}
-	clear(s.answers)
-	s.answers = s.answers[:0]
+	if len(s.answers) > peersKept {
+		clear(s.answers)
+		s.answers = s.answers[:0]
+	}
 }
 
 // Queues implements proc.Gauged.
@@ -495,5 +482,5 @@ func (s *Shard) Serving() bool { return s.phase == phaseServing && s.leading }
 func (s *Shard) String() string {
 	return fmt.Sprintf("shard %d: phase %d leading %t term %d applied %d of %d, %d in flight, mailbox %d + %d parked, %d walks, %d hot of %d actors, %d sessions, journal %s",
 		s.cfg.Shard, s.phase, s.leading, s.term, s.applied, s.journal.Last(), len(s.flights), s.mailbox.len(), s.parked,
-		len(s.walks), s.hotCount, len(s.directory), s.sessions.Len(), s.journal)
+		len(s.walks), s.hotCount, s.actors.len(), s.sessions.Len(), s.journal)
 }
