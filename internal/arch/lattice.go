@@ -35,11 +35,12 @@ disk/simfile:           disk github.com/tidwall/btree
 disk/memkv:             disk github.com/tidwall/btree
 disk/disktest:          disk
 
-# real machines: files, stores, and what a power loss takes of them
+# real machines: files, stores, what a power loss takes of them, and the network
 disk/osfile:            disk golang.org/x/sys/unix
 disk/losefs:            disk
 disk/pebblekv:          disk github.com/cockroachdb/pebble/v2 github.com/cockroachdb/pebble/v2/...
 disk/sqlitekv:          disk modernc.org/sqlite modernc.org/sqlite/lib
+net/tlsnet:             core core/proc github.com/spiffe/go-spiffe/v2/... golang.org/x/sync/semaphore
 
 # what clients do, and what must hold: never the engine's logic
 checkers:               core github.com/anishathalye/porcupine

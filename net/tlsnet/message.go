@@ -1,0 +1,108 @@
+package tlsnet
+
+import (
+	"encoding/binary"
+
+	"actordb/core/proc"
+)
+
+const (
+	helloMagic  = 0x4e424441 // "ADBN"
+	helloBytes  = 24
+	headerBytes = 16
+)
+
+// hello opens a connection, from either end.
+type hello struct {
+	low, high uint16 // protocol versions
+	node      proc.NodeID
+	other     proc.NodeID // dialer: the node wanted; acceptor: the dialer's
+	refusal   Reason      // acceptor
+}
+
+func (h hello) append(d []byte) []byte {
+	le := binary.LittleEndian
+	d = le.AppendUint32(d, helloMagic)
+	d = le.AppendUint16(d, h.low)
+	d = le.AppendUint16(d, h.high)
+	d = le.AppendUint32(d, uint32(h.node))
+	d = le.AppendUint32(d, uint32(h.other))
+	d = le.AppendUint32(d, uint32(h.refusal))
+	return le.AppendUint32(d, 0)
+}
+
+func readHello(b []byte) (hello, error) {
+	le := binary.LittleEndian
+	if len(b) != helloBytes {
+		return hello{}, errorf(BadHello, "%d bytes, want %d", len(b), helloBytes)
+	}
+	h := hello{
+		low:     le.Uint16(b[4:]),
+		high:    le.Uint16(b[6:]),
+		node:    proc.NodeID(le.Uint32(b[8:])),
+		other:   proc.NodeID(le.Uint32(b[12:])),
+		refusal: Reason(le.Uint32(b[16:])),
+	}
+	switch {
+	case le.Uint32(b) != helloMagic:
+		return hello{}, errorf(BadHello, "it does not start with the magic number")
+	case h.low > versionMax || h.high < versionMin:
+		return hello{}, errorf(OtherVersion, "the peer speaks versions %d to %d of the protocol, this program %d to %d", h.low, h.high, versionMin, versionMax)
+	case h.low > h.high:
+		return hello{}, errorf(BadHello, "versions %d to %d", h.low, h.high)
+	case le.Uint32(b[20:]) != 0:
+		return hello{}, errorf(BadHello, "reserved bytes are not zero")
+	}
+	return h, nil
+}
+
+type messageKind uint8
+
+const (
+	kindFrame messageKind = 1 + iota
+	kindReset
+	kindPing
+	kindRenew
+)
+
+// route is a pair of processes, one at each end of a connection, by whoever
+// sent last.
+type route struct {
+	local  proc.Addr
+	remote uint32
+}
+
+type header struct {
+	bytes    uint32
+	kind     messageKind
+	from, to uint32
+}
+
+func (h header) append(d []byte) []byte {
+	le := binary.LittleEndian
+	d = le.AppendUint32(d, h.bytes)
+	d = le.AppendUint32(d, uint32(h.kind))
+	d = le.AppendUint32(d, h.from)
+	return le.AppendUint32(d, h.to)
+}
+
+func readHeader(b []byte) (header, error) {
+	le := binary.LittleEndian
+	if len(b) != headerBytes {
+		return header{}, errorf(BadMessage, "header of %d bytes, want %d", len(b), headerBytes)
+	}
+	h := header{bytes: le.Uint32(b), kind: messageKind(b[4]), from: le.Uint32(b[8:]), to: le.Uint32(b[12:])}
+	switch {
+	case b[5]|b[6]|b[7] != 0:
+		return header{}, errorf(BadMessage, "reserved bytes are not zero")
+	case h.kind < kindFrame || h.kind > kindRenew:
+		return header{}, errorf(BadMessage, "kind %d", h.kind)
+	case h.bytes > frameBytesMax:
+		return header{}, errorf(Oversize, "a frame of %d bytes, the limit is %d", h.bytes, frameBytesMax)
+	case h.kind != kindFrame && h.bytes != 0:
+		return header{}, errorf(BadMessage, "kind %d with %d bytes", h.kind, h.bytes)
+	case h.kind >= kindPing && h.from|h.to != 0:
+		return header{}, errorf(BadMessage, "kind %d with processes", h.kind)
+	}
+	return h, nil
+}
