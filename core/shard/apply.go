@@ -95,11 +95,10 @@ func (s *Shard) parse(index core.Index, data []byte) *journal.Block {
 func (s *Shard) applyFlight(f *flight) {
 	for i := range f.touched {
 		t := &f.touched[i]
-		k := s.actors.at(t.actor.handle)
 		s.advance(t.actor.handle, t.seq, f.index)
 		t.actor.flights--
 		if t.snapshot != nil {
-			s.storeSnapshot(k, t.seq, f.index, t.snapshot)
+			s.storeSnapshot(t.actor.handle, t.seq, f.index, t.snapshot)
 		}
 	}
 	for i := range f.commands {

@@ -79,7 +79,8 @@ func (s *Shard) forget(id core.SessionID) {
 // storeSnapshot puts a snapshot of durable events into the KV. Those beyond the
 // type's retention go with the next checkpoint and not before: until then the
 // durable record of the actor still names them.
-func (s *Shard) storeSnapshot(k *known, seq core.Seq, index core.Index, state []byte) {
+func (s *Shard) storeSnapshot(handle uint32, seq core.Seq, index core.Index, state []byte) {
+	k := s.actors.at(handle)
 	s.out.Mark(markSnapshot)
 	value := binary.BigEndian.AppendUint64(nil, uint64(seq))
 	value = binary.BigEndian.AppendUint64(value, uint64(index))
@@ -97,7 +98,7 @@ func (s *Shard) storeSnapshot(k *known, seq core.Seq, index core.Index, state []
 	if k.seq == seq {
 		k.uncovered = 0
 	}
-	s.dirtyActor(s.actors.handles[k.id])
+	s.dirtyActor(handle)
 	s.checkpoint.storing++
 	s.out.KV(tokenSnapshot, disk.KVOp{Kind: disk.KVApply, Batch: batch})
 }
@@ -237,17 +238,14 @@ func (s *Shard) forceSnapshots() {
 			if len(state) <= actor.StateBytesMax {
 				s.out.Mark(markForceSnapshot)
 				a.snap = a.seq
-				s.storeSnapshot(k, a.seq, k.last, state)
+				s.storeSnapshot(handle, a.seq, k.last, state)
 			}
 		default:
 			if len(s.walks) >= s.cfg.Hydrations {
 				return
 			}
 			if a == nil {
-				a = &hot{handle: handle, kind: s.kinds[k.id.Type()]}
-				k.hot = a
-				s.hotCount++
-				s.use(a)
+				a = s.heat(handle, k)
 			}
 			s.hydrate(a)
 			if a.state == nil {

@@ -165,10 +165,10 @@ func (s *Shard) recycle(f *flight) {
 
 // lookup finds an actor or makes it known.
 func (s *Shard) lookup(id core.ActorID, create bool) (uint32, *known) {
-	if h, k := s.actors.find(id); k != nil || !create {
-		return h, k
+	if !create {
+		return s.actors.find(id)
 	}
-	return s.actors.add(known{id: core.ActorID([]byte(id))}) // the command's aliases its frame
+	return s.actors.enter(id, func() core.ActorID { return core.ActorID([]byte(id)) }) // the command's aliases its frame
 }
 
 // warm returns the actor in memory, or nil when the command was parked until
@@ -177,10 +177,7 @@ func (s *Shard) warm(p *pending) *hot {
 	handle, k := s.lookup(p.command.Actor, true)
 	a := k.hot
 	if a == nil {
-		a = &hot{handle: handle, kind: s.kinds[k.id.Type()]}
-		k.hot = a
-		s.hotCount++
-		s.use(a)
+		a = s.heat(handle, k)
 		if k.seq == 0 {
 			a.state = a.kind.New(k.id)
 		}
@@ -425,10 +422,10 @@ func (s *Shard) decideRead(p *pending) {
 	c := &p.command
 	r := read{pending: p, answer: core.Answer{Session: c.Session, Number: c.Number, Kind: c.Kind,
 		Status: core.Accepted, Timestamp: s.clock}}
-	_, k := s.lookup(c.Actor, false)
+	handle, k := s.lookup(c.Actor, false)
 	switch {
 	case c.Kind == core.History:
-		s.history(p, k)
+		s.history(p, handle, k)
 		return
 	case k == nil:
 		kind := s.kinds[c.Actor.Type()]

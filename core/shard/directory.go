@@ -1,6 +1,11 @@
 package shard
 
-import "actordb/core"
+import (
+	//arch:allow ambient: the hash decides where a handle stands, which nothing shows: handles go by order of arrival
+	"hash/maphash"
+
+	"actordb/core"
+)
 
 // known is what a shard remembers of every actor that it has, in memory or not.
 // All fields but hot tell of durable events only. There may be millions: the
@@ -43,51 +48,154 @@ func (k *known) snap() core.Seq {
 const chunkActors = 1024
 
 // directory finds actors by id, once at the door, and by handle from then on.
+//
+// The index is an open-addressing hash table of handles, in parts that grow one
+// by one, so that no growth takes long. It holds no ids: those stand with the
+// actors, and a tag of the hash in each slot makes a needless look at them rare.
+// To find out that an actor is new and to enter it is one probe, which a map
+// does twice; most of a new actor's cost is waiting for memory.
 type directory struct {
-	handles map[core.ActorID]uint32
-	chunks  []*[chunkActors]known
-	used    uint32   // handles ever given out
-	free    []uint32 // of actors that came to nothing
+	seed   maphash.Seed
+	parts  [directoryParts]part
+	chunks []*[chunkActors]known
+	used   uint32   // handles ever given out
+	free   []uint32 // of actors that came to nothing
+	count  int
 }
 
-func newDirectory() directory { return directory{handles: make(map[core.ActorID]uint32)} }
+// directoryParts is a power of two: the top bits of the hash choose the part.
+const directoryParts = 256
 
-func (d *directory) len() int { return len(d.handles) }
+type part struct {
+	slots []slot // a power of two of them, or none
+	used  int    // slots that hold an actor or a grave
+}
+
+// slot is 0 when it was never used. A grave, left by a forgotten actor, has
+// handle 0 and a tag.
+type slot struct {
+	tag    uint32
+	handle uint32 // plus 1
+}
+
+func newDirectory() directory { return directory{seed: maphash.MakeSeed()} }
+
+func (d *directory) len() int { return d.count }
 
 func (d *directory) at(handle uint32) *known {
 	return &d.chunks[handle/chunkActors][handle%chunkActors]
 }
 
+// hash is keyed, so that nobody can choose ids that collide.
+func (d *directory) hash(id core.ActorID) uint64 {
+	return maphash.String(d.seed, string(id))
+}
+
+func tagOf(hash uint64) uint32 { return uint32(hash>>8) | 1 }
+
+// probe returns the slot of an id, or the slot where it belongs.
+func (d *directory) probe(p *part, hash uint64, id core.ActorID) (at int, found bool) {
+	tag, mask, grave := tagOf(hash), len(p.slots)-1, -1
+	for i := int(hash>>40) & mask; ; i = (i + 1) & mask {
+		s := &p.slots[i]
+		switch {
+		case s.tag == 0 && grave >= 0:
+			return grave, false
+		case s.tag == 0:
+			return i, false
+		case s.handle == 0 && grave < 0:
+			grave = i
+		case s.handle != 0 && s.tag == tag && d.at(s.handle-1).id == id:
+			return i, true
+		}
+	}
+}
+
 func (d *directory) find(id core.ActorID) (uint32, *known) {
-	if h, ok := d.handles[id]; ok {
+	hash := d.hash(id)
+	p := &d.parts[hash>>56]
+	if len(p.slots) == 0 {
+		return 0, nil
+	}
+	if i, found := d.probe(p, hash, id); found {
+		h := p.slots[i].handle - 1
 		return h, d.at(h)
 	}
 	return 0, nil
 }
 
-// add makes an actor known that is not yet. It keeps the id.
-func (d *directory) add(k known) (uint32, *known) {
-	var h uint32
+// enter returns the actor, made known if it was not. own returns the id as it
+// may be kept.
+func (d *directory) enter(id core.ActorID, own func() core.ActorID) (uint32, *known) {
+	hash := d.hash(id)
+	p := &d.parts[hash>>56]
+	if 4*(p.used+1) > 3*len(p.slots) {
+		d.grow(p)
+	}
+	i, found := d.probe(p, hash, id)
+	if found {
+		h := p.slots[i].handle - 1
+		return h, d.at(h)
+	}
+	h := d.handle()
+	if p.slots[i].tag == 0 {
+		p.used++
+	}
+	p.slots[i] = slot{tag: tagOf(hash), handle: h + 1}
+	d.count++
+	k := d.at(h)
+	*k = known{id: own()}
+	return h, k
+}
+
+func (d *directory) handle() uint32 {
 	if n := len(d.free); n > 0 {
-		h = d.free[n-1]
+		h := d.free[n-1]
 		d.free = d.free[:n-1]
-	} else {
-		h = d.used
-		d.used++
-		if int(h/chunkActors) == len(d.chunks) {
-			d.chunks = append(d.chunks, new([chunkActors]known))
+		return h
+	}
+	h := d.used
+	d.used++
+	if int(h/chunkActors) == len(d.chunks) {
+		d.chunks = append(d.chunks, new([chunkActors]known))
+	}
+	return h
+}
+
+// grow doubles a part, or clears its graves if these are many.
+func (d *directory) grow(p *part) {
+	live := 0
+	for _, s := range p.slots {
+		if s.handle != 0 {
+			live++
 		}
 	}
-	d.handles[k.id] = h
-	*d.at(h) = k
-	return h, d.at(h)
+	size := max(8, len(p.slots))
+	if 2*live >= size {
+		size *= 2
+	}
+	old := p.slots
+	p.slots, p.used = make([]slot, size), live
+	for _, s := range old {
+		if s.handle == 0 {
+			continue
+		}
+		i, _ := d.probe(p, d.hash(d.at(s.handle-1).id), "")
+		p.slots[i] = s
+	}
 }
 
 // forget gives an actor's handle back.
 func (d *directory) forget(h uint32) {
-	delete(d.handles, d.at(h).id)
+	id := d.at(h).id
+	hash := d.hash(id)
+	p := &d.parts[hash>>56]
+	i, found := d.probe(p, hash, id)
+	core.Assert(found, "%s is not in the directory", id)
+	p.slots[i].handle = 0
 	*d.at(h) = known{}
 	d.free = append(d.free, h)
+	d.count--
 }
 
 // each calls visit for every handle, those that are free included: their known

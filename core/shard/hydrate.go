@@ -100,7 +100,7 @@ func (s *Shard) walkFrom(w *walk, k *known, base core.Seq, state actor.State) {
 }
 
 // history starts to read an actor's events.
-func (s *Shard) history(p *pending, k *known) {
+func (s *Shard) history(p *pending, handle uint32, k *known) {
 	c := &p.command
 	from := max(c.Expected, 1)
 	answer := core.Answer{Session: c.Session, Number: c.Number, Kind: c.Kind, Status: core.Accepted, Timestamp: s.clock}
@@ -116,7 +116,7 @@ func (s *Shard) history(p *pending, k *known) {
 		s.reject(p, core.CodeOverloaded, "")
 		return
 	}
-	w := &walk{handle: s.actors.handles[k.id], target: k.seq, base: from - 1, request: p, step: walkBack, at: k.last}
+	w := &walk{handle: handle, target: k.seq, base: from - 1, request: p, step: walkBack, at: k.last}
 	s.out.Mark(markHistory)
 	s.begin(w)
 	s.visit(w)
@@ -415,6 +415,15 @@ func (s *Shard) unlink(a *hot) {
 		s.oldest = a.newer
 	}
 	a.newer, a.older = nil, nil
+}
+
+// heat gives an actor a place in memory. Its state is yet to come.
+func (s *Shard) heat(handle uint32, k *known) *hot {
+	a := &hot{handle: handle, kind: s.kinds[k.id.Type()]}
+	k.hot = a
+	s.hotCount++
+	s.use(a)
+	return a
 }
 
 // cool drops an actor from memory; one that never had an event is forgotten.

@@ -138,7 +138,8 @@ func (s *Shard) loadPair(p disk.Pair) error {
 		if err != nil {
 			return err
 		}
-		s.actors.add(k)
+		_, at := s.actors.enter(k.id, func() core.ActorID { return k.id })
+		*at = k
 	case keySession:
 		var id core.SessionID
 		if len(p.Key) != 1+len(id) {
