@@ -147,8 +147,9 @@ func (n *Node) Queues(a proc.Addr) []proc.Queue {
 	return t.queues()
 }
 
-// stop ends the node. The first fault counts.
-func (n *Node) stop(fault error) {
+// Stop ends the node at once for a fault, or in order if that is nil. The first
+// call counts.
+func (n *Node) Stop(fault error) {
 	n.mu.Lock()
 	if n.stopped.Load() {
 		n.mu.Unlock()
@@ -177,7 +178,7 @@ func (n *Node) Wait() error {
 
 // Close stops the node in order and waits for it (N3).
 func (n *Node) Close() error {
-	n.stop(nil)
+	n.Stop(nil)
 	return n.Wait()
 }
 

@@ -136,7 +136,7 @@ func (t *task) fire() time.Duration {
 func (t *task) step(in proc.Input) {
 	t.out.Reset()
 	if err := t.call(in); err != nil {
-		t.node.stop(err)
+		t.node.Stop(err)
 		return
 	}
 	for _, s := range t.out.Timers {
@@ -156,7 +156,7 @@ func (t *task) step(in proc.Input) {
 		t.send(&t.out.Sends[i])
 	}
 	if t.out.Fault != nil {
-		t.node.stop(fmt.Errorf("%s: %w", t.name, t.out.Fault))
+		t.node.Stop(fmt.Errorf("%s: %w", t.name, t.out.Fault))
 	}
 	if g, ok := t.process.(proc.Gauged); ok {
 		t.mu.Lock()
@@ -216,9 +216,14 @@ func (l *lane) push(work func()) {
 	l.ready.Signal()
 }
 
-func (l *lane) end() {
+// end lets the worker finish what is queued and go, or drops the queue: after a
+// fault nothing more may be written.
+func (l *lane) end(drop bool) {
 	l.mu.Lock()
 	l.ended = true
+	if drop {
+		l.queue = nil
+	}
 	l.mu.Unlock()
 	l.ready.Signal()
 }
@@ -264,11 +269,12 @@ func (t *task) startWorkers() {
 }
 
 func (t *task) stopWorkers() {
+	drop := t.node.fault != nil
 	for _, l := range t.lanes {
-		l.end()
+		l.end(drop)
 	}
 	if t.kv != nil {
-		t.kv.end()
+		t.kv.end(drop)
 	}
 	t.workers.Wait()
 }

@@ -1,0 +1,272 @@
+// Package node puts the engine on a machine: it makes the directories, opens the
+// stores, and starts the gateway and the shards on a host.
+//
+//	DIR/node.json          who the node is; written once
+//	DIR/shard-N/log/       the journal of shard N
+//	DIR/shard-N/kv/        its derived store
+//
+// The processes are those that the simulator runs, with the same configuration
+// types; only the host and the stores differ.
+package node
+
+import (
+	crand "crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"actordb/core"
+	"actordb/core/actor"
+	"actordb/core/gateway"
+	"actordb/core/proc"
+	"actordb/core/shard"
+	"actordb/disk"
+	"actordb/internal/host"
+)
+
+// Config of a node. All fields are required but Remote.
+type Config struct {
+	Dir    string
+	Node   proc.NodeID
+	Shards int                 // fixed for the life of the directory
+	Kinds  func() []actor.Kind // fresh instances for one shard
+	// OpenFiles and OpenKV open a shard's stores; the directory exists. What they
+	// return is closed with the node.
+	OpenFiles func(dir string) (disk.FS, error)
+	OpenKV    func(dir string) (disk.KV, error)
+	Shard     shard.Config   // limits and sizes; identity and placement are filled in
+	Gateway   gateway.Config // likewise
+	Operators []core.Principal
+	Remote    host.Transport
+}
+
+// Peers of the cluster are named below this prefix; nobody else may be.
+const clusterPeers = "spiffe://actordb/node/"
+
+const (
+	identityFile    = "node.json"
+	identityVersion = 1
+	shardsMax       = 64
+	handlesMax      = 256 // open files of one shard
+)
+
+// identity is what node.json says.
+type identity struct {
+	Version int         `json:"version"`
+	Cluster string      `json:"cluster"` // 16 bytes, hexadecimal
+	Node    proc.NodeID `json:"node"`
+	Shards  int         `json:"shards"`
+	Secret  string      `json:"secret"` // 32 bytes, hexadecimal: feeds the salts of personal columns
+}
+
+// A Node is a running node.
+type Node struct {
+	Gateway proc.Addr
+	Shards  []proc.Addr
+
+	cfg     Config
+	host    *host.Node
+	closers []io.Closer
+}
+
+// Start opens a directory, or makes it, and starts the node. An error names the
+// place and the cure.
+func Start(cfg Config) (*Node, error) {
+	if cfg.Shards < 1 || cfg.Shards > shardsMax {
+		return nil, fmt.Errorf("node: %d shards, want 1 to %d", cfg.Shards, shardsMax)
+	}
+	id, err := claim(cfg.Dir, cfg.Node, cfg.Shards)
+	if err != nil {
+		return nil, err
+	}
+	h, err := host.New(host.Config{Node: cfg.Node, Remote: cfg.Remote})
+	if err != nil {
+		return nil, err
+	}
+	n := &Node{cfg: cfg, host: h}
+	if err := n.start(id); err != nil {
+		return nil, errors.Join(err, h.Close(), n.closeStores())
+	}
+	return n, nil
+}
+
+func (n *Node) start(id *identity) error {
+	cfg := &n.cfg
+	homes := make([]proc.Addr, cfg.Shards)
+	for i := range homes {
+		homes[i] = proc.Addr{Node: cfg.Node, Proc: uint32(i + 2)} // after the gateway, which is 1
+	}
+	placement, err := shard.Spread(homes)
+	if err != nil {
+		return err
+	}
+	g := cfg.Gateway
+	g.Placement, g.ClusterPeers = placement, clusterPeers
+	if err := g.Validate(); err != nil {
+		return err
+	}
+	n.Gateway, err = n.host.Spawn("gateway", clusterPeers+"gateway", host.Storage{},
+		func(env proc.Env) proc.Process { return gateway.New(g, env) })
+	if err != nil {
+		return err
+	}
+	for i := range homes {
+		at, err := n.startShard(core.ShardID(i), placement, id)
+		if err != nil {
+			return err
+		}
+		core.Assert(at == homes[i], "shard %d runs at %s, the placement says %s", i, at, homes[i])
+		n.Shards = append(n.Shards, at)
+	}
+	return nil
+}
+
+func (n *Node) startShard(id core.ShardID, placement *shard.Placement, who *identity) (proc.Addr, error) {
+	c := n.cfg.Shard
+	c.Shard, c.Placement, c.TrustedPeers, c.Operators = id, placement, clusterPeers, n.cfg.Operators
+	c.Kinds = n.cfg.Kinds()
+	if _, err := hex.Decode(c.Cluster[:], []byte(who.Cluster)); err != nil {
+		return proc.Addr{}, fmt.Errorf("%s: cluster: %w", identityFile, err)
+	}
+	if _, err := hex.Decode(c.Secret[:], []byte(who.Secret)); err != nil {
+		return proc.Addr{}, fmt.Errorf("%s: secret: %w", identityFile, err)
+	}
+	if err := c.Validate(); err != nil {
+		return proc.Addr{}, err
+	}
+	dir := filepath.Join(n.cfg.Dir, fmt.Sprintf("shard-%d", id))
+	logDir, kvDir := filepath.Join(dir, "log"), filepath.Join(dir, "kv")
+	for _, d := range []string{logDir, kvDir} {
+		if err := os.MkdirAll(d, 0o700); err != nil {
+			return proc.Addr{}, fmt.Errorf("node: %w", err)
+		}
+	}
+	files, err := n.cfg.OpenFiles(logDir)
+	if err != nil {
+		return proc.Addr{}, err
+	}
+	if closer, ok := files.(io.Closer); ok {
+		n.closers = append(n.closers, closer)
+	}
+	executor := disk.NewExecutor(files, handlesMax)
+	n.closers = append(n.closers, executor)
+	kv, err := n.cfg.OpenKV(kvDir)
+	if err != nil {
+		return proc.Addr{}, err
+	}
+	n.closers = append(n.closers, kv)
+	name := fmt.Sprintf("shard-%d", id)
+	return n.host.Spawn(name, clusterPeers+name, host.Storage{Files: executor, KV: kv},
+		func(env proc.Env) proc.Process { return shard.New(c, env) })
+}
+
+// claim reads who the directory belongs to, or takes a new one.
+func claim(dir string, node proc.NodeID, shards int) (*identity, error) {
+	path := filepath.Join(dir, identityFile)
+	b, err := os.ReadFile(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return found(dir, path, node, shards)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("node: %w", err)
+	}
+	var id identity
+	if err := json.Unmarshal(b, &id); err != nil {
+		return nil, fmt.Errorf("node: %s: %w; restore it from a backup", path, err)
+	}
+	switch {
+	case id.Version != identityVersion:
+		return nil, fmt.Errorf("node: %s has format %d, this program reads %d: use the version that wrote it, or a newer one", path, id.Version, identityVersion)
+	case id.Node != node:
+		return nil, fmt.Errorf("node: %s belongs to node %d, this is node %d: check the data directory", dir, id.Node, node)
+	case id.Shards != shards:
+		return nil, fmt.Errorf("node: %s has %d shards, asked for are %d: the number is fixed when a directory is made", dir, id.Shards, shards)
+	case len(id.Cluster) != 32 || len(id.Secret) != 64:
+		return nil, fmt.Errorf("node: %s: cluster or secret of the wrong length; restore it from a backup", path)
+	}
+	return &id, nil
+}
+
+// found makes a new directory's identity, whole or not at all.
+func found(dir, path string, node proc.NodeID, shards int) (*identity, error) {
+	var random [48]byte
+	if _, err := crand.Read(random[:]); err != nil {
+		return nil, err
+	}
+	id := &identity{Version: identityVersion, Node: node, Shards: shards,
+		Cluster: hex.EncodeToString(random[:16]), Secret: hex.EncodeToString(random[16:])}
+	b, err := json.MarshalIndent(id, "", "  ")
+	if err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("node: %w", err)
+	}
+	if entries, err := os.ReadDir(dir); err != nil || len(entries) > 0 {
+		return nil, errors.Join(fmt.Errorf("node: %s has files but no %s: it is not a node's directory, or lost that file; restore it from a backup", dir, identityFile), err)
+	}
+	if err := writeDurably(dir, path, append(b, '\n')); err != nil {
+		return nil, fmt.Errorf("node: %w", err)
+	}
+	return id, nil
+}
+
+func writeDurably(dir, path string, b []byte) error {
+	temp := path + ".new"
+	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(b)
+	if err := errors.Join(err, f.Sync(), f.Close(), os.Rename(temp, path)); err != nil {
+		return err
+	}
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// Spawn runs another process on the node, such as a client within it, under a
+// name that its peers see. It cannot take a name of the cluster's own.
+func (n *Node) Spawn(name, peer string, factory func(proc.Env) proc.Process) (proc.Addr, error) {
+	if len(peer) >= len(clusterPeers) && peer[:len(clusterPeers)] == clusterPeers {
+		return proc.Addr{}, fmt.Errorf("node: %q is a name of the cluster's own", peer)
+	}
+	return n.host.Spawn(name, peer, host.Storage{}, factory)
+}
+
+// Deliver hands a frame from outside to a process of the node.
+func (n *Node) Deliver(from proc.Addr, peer string, to proc.Addr, frame []byte) bool {
+	return n.host.Deliver(from, peer, to, frame)
+}
+
+// Done is closed when the node stops; Wait then says why.
+func (n *Node) Done() <-chan struct{} { return n.host.Done() }
+
+// Wait returns when the node has stopped and its stores are closed: with the
+// fault that stopped it, or nil after Close.
+func (n *Node) Wait() error { return errors.Join(n.host.Wait(), n.closeStores()) }
+
+// Close stops the node in order.
+func (n *Node) Close() error { return errors.Join(n.host.Close(), n.closeStores()) }
+
+// Abort stops the node at once, as a fault would: nothing that is under way is
+// waited for but the calls that the system has taken.
+func (n *Node) Abort(cause error) error {
+	n.host.Stop(cause)
+	return n.Wait()
+}
+
+func (n *Node) closeStores() (err error) {
+	for i := len(n.closers) - 1; i >= 0; i-- {
+		err = errors.Join(err, n.closers[i].Close())
+	}
+	n.closers = nil
+	return err
+}

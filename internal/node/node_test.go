@@ -1,0 +1,250 @@
+package node
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"actordb/checkers"
+	"actordb/core"
+	"actordb/core/gateway"
+	"actordb/core/proc"
+	"actordb/core/shard"
+	"actordb/disk"
+	"actordb/disk/losefs"
+	"actordb/disk/memkv"
+	"actordb/disk/osfile"
+	"actordb/workloads"
+)
+
+var kills = flag.Int("kills", 4, "how often TestKillAndComeBack kills the node")
+
+var errKilled = errors.New("killed by the test")
+
+// machine is a directory with a node that is started, killed and started again.
+type machine struct {
+	t     *testing.T
+	dir   string
+	begun time.Time
+	lossy [][2]string // directories of files and of what they may lose
+}
+
+func (m *machine) config() Config {
+	c := Config{Dir: m.dir, Node: 1, Shards: 2, Kinds: workloads.Kinds, Shard: shard.DefaultConfig(), Gateway: gateway.DefaultConfig()}
+	c.Shard.SegmentBytes, c.Shard.BlockBytes = 1<<20, 128<<10
+	m.lossy = nil
+	c.OpenFiles = func(dir string) (disk.FS, error) {
+		side := dir + "-undo"
+		m.lossy = append(m.lossy, [2]string{dir, side})
+		return openLossy(dir, side)
+	}
+	c.OpenKV = func(string) (disk.KV, error) { return memkv.New(), nil } // rebuilt at every start
+	return c
+}
+
+// lossy closes the directories with the file system over them.
+type lossy struct {
+	*losefs.FS
+	under, side *osfile.Dir
+}
+
+func (l *lossy) Close() error { return errors.Join(l.under.Close(), l.side.Close()) }
+
+func openLossy(dir, side string) (*lossy, error) {
+	under, err := osfile.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	undo, err := osfile.Open(side)
+	if err != nil {
+		return nil, errors.Join(err, under.Close())
+	}
+	fs, err := losefs.Open(under, undo)
+	if err != nil {
+		return nil, errors.Join(err, under.Close(), undo.Close())
+	}
+	return &lossy{fs, under, undo}, nil
+}
+
+func (m *machine) start() *Node {
+	m.t.Helper()
+	n, err := Start(m.config())
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	return n
+}
+
+// kill stops the node in the middle of what it does and takes from its disks
+// what a power loss would take.
+func (m *machine) kill(n *Node) {
+	m.t.Helper()
+	if err := n.Abort(errKilled); !errors.Is(err, errKilled) {
+		m.t.Fatalf("the node stopped for another reason: %v", err)
+	}
+	for _, pair := range m.lossy {
+		under, err := osfile.Open(pair[0])
+		if err != nil {
+			m.t.Fatal(err)
+		}
+		side, err := osfile.Open(pair[1])
+		if err != nil {
+			m.t.Fatal(err)
+		}
+		_, err = losefs.Cut(under, side, losefs.Everything, nil)
+		if err := errors.Join(err, under.Close(), side.Close()); err != nil {
+			m.t.Fatal(err)
+		}
+	}
+}
+
+// within waits until a condition holds. There is nothing to be told by: the
+// conditions are of processes that know of no test.
+func within(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	look := time.NewTicker(time.Millisecond)
+	defer look.Stop()
+	deadline := time.After(60 * time.Second)
+	for !holds() {
+		select {
+		case <-look.C:
+		case <-deadline:
+			t.Fatalf("%s: not within a minute", what)
+		}
+	}
+}
+
+// The engine on a real directory passes the checkers that it passes in the
+// simulator: a workload, killed in the middle with unsynced data gone, again and
+// again, and at the end everything is read back.
+func TestKillAndComeBack(t *testing.T) {
+	const clients, opsPerRound = 12, 300
+	rounds := *kills
+	m := &machine{t: t, dir: t.TempDir(), begun: time.Now()}
+	clock := func() int64 { return int64(time.Since(m.begun)) }
+	var records []*workloads.Recorder
+	for i := range clients {
+		records = append(records, workloads.NewRecorder(i, clock))
+	}
+	issued := func() (n int) {
+		for _, r := range records {
+			n += r.Issued()
+		}
+		return n
+	}
+	for round := 1; round <= rounds; round++ {
+		n := m.start()
+		control := &workloads.Control{}
+		for i, r := range records {
+			cfg := workloads.DefaultClientConfig()
+			cfg.Workload = workloads.Names()[i%len(workloads.Names())]
+			cfg.Clients, cfg.Gateways = clients, []proc.Addr{n.Gateway}
+			cfg.ThinkMin, cfg.ThinkMax = 0, 1e6
+			if _, err := n.Spawn(fmt.Sprintf("client-%d", i), identityOf(i), func(env proc.Env) proc.Process {
+				return workloads.NewClient(cfg, env, r, control)
+			}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		within(t, "operations", func() bool { return issued() >= round*opsPerRound })
+		if round < rounds {
+			m.kill(n)
+			continue
+		}
+		control.Stop()
+		within(t, "the clients' rest", func() bool {
+			open := 0
+			for _, r := range records {
+				open += r.Open()
+			}
+			return open == 0
+		})
+		m.kill(n)
+	}
+	m.judge(workloads.Collect(records), opsPerRound*rounds)
+}
+
+func identityOf(client int) string { return fmt.Sprintf("spiffe://actordb/client/%d", client) }
+
+// judge reads everything back in a last incarnation and runs the checkers.
+func (m *machine) judge(ops []checkers.Op, least int) {
+	m.t.Helper()
+	n := m.start()
+	var audit workloads.Audit
+	cfg := workloads.DefaultAuditorConfig()
+	cfg.Gateways, cfg.Actors = []proc.Addr{n.Gateway}, workloads.Actors(ops)
+	if _, err := n.Spawn("auditor", "spiffe://actordb/client/auditor", func(env proc.Env) proc.Process {
+		return workloads.NewAuditor(cfg, env, &audit)
+	}); err != nil {
+		m.t.Fatal(err)
+	}
+	within(m.t, "the audit", audit.Done)
+	if err := n.Close(); err != nil {
+		m.t.Fatal(err)
+	}
+	if failed := audit.Failed(); len(failed) > 0 {
+		m.t.Fatalf("not read back: %v", failed)
+	}
+	applied, finals := checkers.NewApplied(), audit.Finals()
+	sender := checkers.Sender{Principal: func(c int) core.Principal { return core.Principal(identityOf(c)) }, Personal: workloads.Personal}
+	for _, r := range []checkers.Result{
+		checkers.Linearizable(ops, finals, checkers.LinearizableOptions{}),
+		checkers.Sequence(applied, ops, finals),
+		checkers.Durability(applied, ops, finals),
+		checkers.Provenance(ops, finals, sender),
+	} {
+		if m.t.Log(r); r.Verdict != checkers.Pass || r.Examined < least/2 {
+			m.t.Errorf("%s, want a pass over at least %d", r, least/2)
+		}
+	}
+}
+
+// A directory is opened only by the node that it belongs to, and every refusal
+// names the place and the cure.
+func TestDirectories(t *testing.T) {
+	dir := t.TempDir()
+	m := &machine{t: t, dir: dir}
+	n := m.start()
+	if _, err := Start(m.config()); err == nil || !strings.Contains(err.Error(), "is in use by process") {
+		t.Errorf("a second owner: %v", err)
+	}
+	if err := n.Close(); err != nil {
+		t.Fatal(err)
+	}
+	refused := func(what, want string, change func(*Config)) {
+		t.Helper()
+		c := m.config()
+		change(&c)
+		if n, err := Start(c); err == nil {
+			t.Errorf("%s was accepted", what)
+			_ = n.Close()
+		} else if !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", what, err, want)
+		}
+	}
+	refused("another node", "belongs to node 1", func(c *Config) { c.Node = 2 })
+	refused("another number of shards", "has 2 shards", func(c *Config) { c.Shards = 3 })
+	stranger := t.TempDir()
+	if err := os.WriteFile(filepath.Join(stranger, "photo.jpg"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	refused("a stranger's directory", "not a node's directory", func(c *Config) { c.Dir = stranger })
+	path := filepath.Join(dir, identityFile)
+	whole, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for what, content := range map[string]string{
+		"restore": "{", "newer one": strings.Replace(string(whole), `"version": 1`, `"version": 2`, 1),
+	} {
+		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		refused(content, what, func(*Config) {})
+	}
+}
