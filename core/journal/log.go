@@ -335,6 +335,40 @@ func (l *Log) ReadOp(index core.Index) disk.Op {
 	return disk.Op{Kind: disk.OpRead, Name: segmentName(s.number), Offset: int64(r.offset), Length: frameBytes(int(r.length))}
 }
 
+// ReadRange is the file operation that reads an entry and those after it that
+// stand behind it in the same file, up to about most bytes. EachOf takes its
+// result.
+func (l *Log) ReadRange(first core.Index, most int) (op disk.Op, last core.Index) {
+	op, last = l.ReadOp(first), first
+	from := l.refs[first-l.floor-1]
+	for before := from; last < l.Last(); last++ {
+		next := l.refs[last-l.floor]
+		end := int64(next.offset) + int64(frameBytes(int(next.length)))
+		if next.length == 0 || next.segment != from.segment || next.offset < before.offset || end-op.Offset > int64(most) {
+			break
+		}
+		op.Length, before = int(end-op.Offset), next
+	}
+	return op, last
+}
+
+// EachOf checks the entries of a range that was read and visits their data in
+// order. The error is a *Damage, or the visitor's.
+func (l *Log) EachOf(first, last core.Index, b []byte, visit func(index core.Index, data []byte) error) error {
+	from := l.refs[first-l.floor-1].offset
+	for index := first; index <= last; index++ {
+		at := min(int(l.refs[index-l.floor-1].offset-from), len(b))
+		data, err := l.DecodeEntry(index, b[at:])
+		if err != nil {
+			return err
+		}
+		if err := visit(index, data); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func (l *Log) segmentOf(r ref) *segment { return &l.segments[uint64(r.segment)-l.firstSegment] }
 
 // DecodeEntry checks what ReadOp read and returns the entry's data. The error

@@ -143,7 +143,7 @@ func (s *Shard) visit(w *walk) {
 // walkRead takes a block that had to be read.
 func (s *Shard) walkRead(token proc.Token, res *disk.Result) {
 	if s.phase == phaseReplay {
-		s.entryRead(res)
+		s.entriesRead(token, res)
 		return
 	}
 	w := s.findWalk(token)

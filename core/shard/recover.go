@@ -8,6 +8,7 @@ import (
 	pb "go.etcd.io/raft/v3/raftpb"
 
 	"actordb/core"
+	"actordb/core/proc"
 	"actordb/disk"
 )
 
@@ -20,7 +21,9 @@ type loading struct {
 	asked  bool
 	next   []byte // key to go on scanning from
 	until  core.Index
-	walk   *walk // reading entries that are not in memory
+	read   disk.Op // of entries that are not in memory
+	first  core.Index
+	last   core.Index
 	failed int
 }
 
@@ -173,8 +176,8 @@ func (s *Shard) replay() {
 		next := s.applied + 1
 		data, ok := s.journal.Entry(next)
 		if !ok {
-			if s.load.walk == nil {
-				s.readEntry(next)
+			if s.load.first == 0 {
+				s.readEntries(next)
 			}
 			return
 		}
@@ -199,30 +202,40 @@ func (s *Shard) replayEntry(index core.Index, data []byte) {
 	s.apply(&pb.Entry{Index: &u, Term: &term, Data: data})
 }
 
-func (s *Shard) readEntry(index core.Index) {
+// replayBytes is how much of the log replay reads at a time.
+const replayBytes = 1 << 20
+
+// readEntries asks for an entry that is not in memory and as many after it as
+// one read brings.
+func (s *Shard) readEntries(index core.Index) {
 	s.walkNext++
-	s.load.walk = &walk{token: s.walkNext, at: index}
-	s.out.File(s.walkNext, s.journal.ReadOp(index))
+	op, last := s.journal.ReadRange(index, replayBytes)
+	s.load.read, s.load.first, s.load.last = op, index, min(last, s.load.until)
+	s.out.File(s.walkNext, op)
 }
 
-// entryRead takes an entry that replay had to read.
-func (s *Shard) entryRead(res *disk.Result) {
-	w := s.load.walk
+// entriesRead takes the entries that replay had to read.
+func (s *Shard) entriesRead(token proc.Token, res *disk.Result) {
+	l := &s.load
 	if res.Err != nil {
-		if w.tries++; w.tries < kvAttempts {
-			s.out.File(w.token, s.journal.ReadOp(w.at))
+		if l.failed++; l.failed < kvAttempts {
+			s.out.File(token, l.read)
 			return
 		}
 		s.halt(res.Err)
 		return
 	}
-	data, err := s.journal.DecodeEntry(w.at, res.Data)
+	first, last := l.first, l.last
+	l.failed, l.first = 0, 0
+	err := s.journal.EachOf(first, last, res.Data, func(index core.Index, data []byte) error {
+		if s.out.Fault == nil {
+			s.replayEntry(index, data)
+		}
+		return nil
+	})
 	if err != nil {
 		s.halt(err)
-		return
 	}
-	s.load.walk = nil
-	s.replayEntry(w.at, data)
 }
 
 // fields reads a record of the derived store.

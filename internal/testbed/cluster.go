@@ -8,6 +8,7 @@ import (
 
 	"actordb/checkers"
 	"actordb/core"
+	"actordb/core/actor"
 	"actordb/core/gateway"
 	"actordb/core/journal"
 	"actordb/core/proc"
@@ -74,7 +75,7 @@ func (r *run) buildShard(id core.ShardID, node proc.NodeID) error {
 	factory := func(env proc.Env) proc.Process {
 		lives++
 		c := cfg
-		c.Kinds = workloads.Kinds()
+		c.Kinds = r.kinds()
 		stream := entropy{rand.New(rand.NewPCG(env.Rand.Uint64(), env.Rand.Uint64()))}
 		c.BeforeRaft = func() { crand.Reader = stream }
 		incarnation := uint64(id)<<32 | lives
@@ -92,6 +93,18 @@ func (r *run) buildShard(id core.ShardID, node proc.NodeID) error {
 	}
 	store.addr = at
 	return nil
+}
+
+// kinds are the workloads' actor types for one shard, in some runs with their
+// invariants asserted at every command, which is dear.
+func (r *run) kinds() []actor.Kind {
+	kinds := workloads.Kinds()
+	if r.settings.checked {
+		for i := range kinds {
+			kinds[i] = actor.Checked(kinds[i])
+		}
+	}
+	return kinds
 }
 
 func cfgWithKinds(c shard.Config) *shard.Config {

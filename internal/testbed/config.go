@@ -33,7 +33,8 @@ type settings struct {
 	think                         time.Duration
 	fences                        time.Duration // between fences of the operator; 0: none
 	strategy                      string
-	slower                        int // disks, than a good SSD: times
+	slower                        int  // disks, than a good SSD: times
+	checked                       bool // actor types assert their invariants at every command
 }
 
 func between(r *rand.Rand, lo, hi int) int { return lo + r.IntN(hi-lo+1) }
@@ -54,6 +55,7 @@ func drawSettings(r *rand.Rand, o *Options) settings {
 	if o.Faults != "none" {
 		s.Shards = between(r, 1, 3)
 		s.slower = 1 << r.IntN(5)
+		s.checked = r.IntN(4) == 0
 		c.SegmentBytes = int64(32<<10) << r.IntN(5)
 		c.WindowBytes = int64(4<<10) << r.IntN(8)
 		c.CheckpointBytes = int64(16<<10) << r.IntN(6)
