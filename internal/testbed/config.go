@@ -70,10 +70,11 @@ func drawSettings(r *rand.Rand, o *Options) settings {
 			c.CompactKeep = 3 * c.SegmentBytes
 		}
 		if r.IntN(2) == 0 {
-			// Sessions are remembered for their whole life, and a client that crashes
-			// or loses one opens another: the table must hold those of a lifetime.
+			// Sessions are remembered until they end, and a shard whose clock was an
+			// hour ahead makes clients ask for sessions that end an hour later on all
+			// others too: the table must hold those of the whole run.
 			s.lifetime = time.Duration(between(r, 2, 20)) * time.Second
-			c.Sessions.Sessions = o.Clients * between(r, 20, 40)
+			c.Sessions.Sessions = o.Clients * (between(r, 20, 40) + 2*int(o.Duration/s.lifetime))
 		}
 		if r.IntN(2) == 0 {
 			s.fences = time.Duration(between(r, 300, 3000)) * time.Millisecond
