@@ -25,7 +25,8 @@
 //	    certificate is about to expire) loses nothing and tells nobody.
 //	T5  Frames of one connection arrive whole, once and in the order sent.
 //	T6  A connection does not outlive the certificate that opened it, nor the
-//	    authority that signed it, nor the permission of Config.Authorize.
+//	    authority that signed it, nor the permission of Config.Authorize, by more
+//	    than Limits.PingEvery, or at all after Recheck.
 //	T7  Whatever one peer sends, other connections go on. A bad peer costs one
 //	    connection, one typed error and one count.
 //
@@ -43,13 +44,14 @@
 // then messages:
 //
 //	0   u32  bytes of the frame
-//	4   u8   kind (1 frame, 2 reset, 3 ping, 4 renew), [3] zero
+//	4   u8   kind (1 frame, 2 reset, 3 ping, 4 bye), [3] zero
 //	8   u32  from proc
 //	12  u32  to proc
 //	16       frame
 //
 // A reset tells process to that frames from process from, or to it, were lost. A
-// ping says that the sender lives. A renew announces an end in order (T4). TLS
+// ping says that the sender lives. A bye announces an end in order, and is answered
+// by one when all before it has been delivered (T4). TLS
 // detects damage, so there is no checksum.
 //
 // # What it does not do

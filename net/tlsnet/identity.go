@@ -131,6 +131,29 @@ func (p *policy) checkLeaf(leaf *x509.Certificate, id spiffeid.ID, usage x509.Ex
 	return who, nil
 }
 
+// again judges a peer that was accepted before. Without whole, what cannot
+// have changed is not checked: the signatures.
+func (p *policy) again(chain []*x509.Certificate, usage x509.ExtKeyUsage, whole bool) error {
+	if whole {
+		_, err := p.check(chain, usage)
+		return err
+	}
+	id, err := x509svid.IDFromCert(chain[0])
+	if err != nil {
+		return &Error{Reason: NoIdentity, Err: err}
+	}
+	who, e := p.checkLeaf(chain[0], id, usage)
+	if e != nil {
+		return e
+	}
+	if p.authorize != nil {
+		if err := p.authorize(who); err != nil {
+			return &Error{Reason: Denied, Err: err}
+		}
+	}
+	return nil
+}
+
 func (p *policy) checkChain(chain []*x509.Certificate) *Error {
 	_, _, err := x509svid.Verify(chain, p.source, x509svid.WithTime(p.now()))
 	var invalid x509.CertificateInvalidError
@@ -235,4 +258,13 @@ func (p *policy) own() (Identity, error) {
 		return Identity{}, &Error{Reason: OwnCertificate, Err: e}
 	}
 	return who, nil
+}
+
+// met is who is at the other end of a connection whose handshake is over.
+func met(conn *tls.Conn) (Identity, error) {
+	id, err := x509svid.IDFromCert(conn.ConnectionState().PeerCertificates[0])
+	if err != nil {
+		return Identity{}, &Error{Reason: NoIdentity, Err: err}
+	}
+	return identityOf(id)
 }

@@ -62,7 +62,7 @@ const (
 	kindFrame messageKind = 1 + iota
 	kindReset
 	kindPing
-	kindRenew
+	kindBye
 )
 
 // route is a pair of processes, one at each end of a connection, by whoever
@@ -95,7 +95,7 @@ func readHeader(b []byte) (header, error) {
 	switch {
 	case b[5]|b[6]|b[7] != 0:
 		return header{}, errorf(BadMessage, "reserved bytes are not zero")
-	case h.kind < kindFrame || h.kind > kindRenew:
+	case h.kind < kindFrame || h.kind > kindBye:
 		return header{}, errorf(BadMessage, "kind %d", h.kind)
 	case h.bytes > frameBytesMax:
 		return header{}, errorf(Oversize, "a frame of %d bytes, the limit is %d", h.bytes, frameBytesMax)
