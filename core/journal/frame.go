@@ -198,7 +198,15 @@ func parseSegmentHeader(b []byte) (s segmentHeader, err error) {
 
 const segmentSuffix = ".journal"
 
-func segmentName(number uint64) string { return fmt.Sprintf("%010d%s", number, segmentSuffix) }
+// segmentName is ten digits and the suffix. Every operation on a file names it.
+func segmentName(number uint64) string {
+	b := []byte("0000000000" + segmentSuffix)
+	for i := 9; number > 0 && i >= 0; i-- {
+		b[i] += byte(number % 10)
+		number /= 10
+	}
+	return string(b)
+}
 
 // segmentNumber reads a number back from a name; ok is false for other files.
 func segmentNumber(name string) (number uint64, ok bool) {
