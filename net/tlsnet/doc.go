@@ -50,9 +50,9 @@
 //	16       frame
 //
 // A reset tells process to that frames from process from, or to it, were lost. A
-// ping says that the sender lives. A bye announces an end in order, and is answered
-// by one when all before it has been delivered (T4). TLS
-// detects damage, so there is no checksum.
+// ping says that the sender lives. A bye announces an end in order, and is
+// answered by one when all before it has been delivered (T4). TLS detects damage,
+// so there is no checksum.
 //
 // # What it does not do
 //

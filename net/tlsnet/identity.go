@@ -206,7 +206,7 @@ func (p *policy) config(peer x509.ExtKeyUsage) *tls.Config {
 
 func (p *policy) serverConfig() *tls.Config {
 	c := p.config(x509.ExtKeyUsageClientAuth)
-	c.ClientAuth = tls.RequireAnyClientCert // judged in VerifyConnection
+	c.ClientAuth = tls.RequestClientCert // judged in VerifyConnection, which has the better error for none
 	c.GetCertificate = tlsconfig.GetCertificate(p.source)
 	return c
 }
@@ -262,7 +262,11 @@ func (p *policy) own() (Identity, error) {
 
 // met is who is at the other end of a connection whose handshake is over.
 func met(conn *tls.Conn) (Identity, error) {
-	id, err := x509svid.IDFromCert(conn.ConnectionState().PeerCertificates[0])
+	chain := conn.ConnectionState().PeerCertificates
+	if len(chain) == 0 {
+		return Identity{}, &Error{Reason: NoCertificate}
+	}
+	id, err := x509svid.IDFromCert(chain[0])
 	if err != nil {
 		return Identity{}, &Error{Reason: NoIdentity, Err: err}
 	}

@@ -37,6 +37,7 @@ type link struct {
 	ctx    context.Context // done when the link has failed
 	cancel context.CancelCauseFunc
 	once   sync.Once
+	read   chan struct{} // closed when the reader has ended
 
 	reader reader
 }
@@ -49,7 +50,7 @@ var (
 )
 
 func newLink(conn *tls.Conn, who Identity, usage x509.ExtKeyUsage, out *queue, limits *Limits, st *stats, assembly *semaphore.Weighted, closing <-chan struct{}) *link {
-	l := &link{conn: conn, chain: conn.ConnectionState().PeerCertificates, raw: conn.NetConn(), who: who, usage: usage, out: out, limits: limits, stats: st, closing: closing}
+	l := &link{conn: conn, read: make(chan struct{}), chain: conn.ConnectionState().PeerCertificates, raw: conn.NetConn(), who: who, usage: usage, out: out, limits: limits, stats: st, closing: closing}
 	l.ctx, l.cancel = context.WithCancelCause(context.Background())
 	l.reader = reader{ctx: l.ctx, conn: conn, buf: bufio.NewReaderSize(conn, readBytes), limits: limits, stats: st, assembly: assembly, byes: make(chan struct{})}
 	return l
@@ -89,6 +90,10 @@ func (l *link) run(handle func(header, []byte) error) error {
 		}
 	}()
 	err := l.reader.loop(handle)
+	close(l.read)
+	if err == errBye { // the peer waits for ours
+		<-wrote
+	}
 	l.fail(err)
 	<-wrote
 	l.reader.release()
@@ -106,6 +111,9 @@ func (l *link) finish(end error) {
 		defer patience.Stop()
 		select {
 		case <-l.ctx.Done():
+			return
+		case <-l.read: // it knows best
+			return
 		case <-patience.C:
 		}
 	}
@@ -174,6 +182,7 @@ func (l *link) write() error {
 }
 
 func (l *link) writeBye(end error) error {
+	l.reader.ending.Store(&end) // before the answer can come
 	if err := l.writeBytes(header{kind: kindBye}.append(nil)); err != nil {
 		return err
 	}

@@ -290,8 +290,13 @@ func TestRenew(t *testing.T) {
 			t.Fatalf("input %d: %+v", i, g)
 		}
 	}
-	if len(r1.in) != 0 || len(r2.in) != 0 || len(c.errors) != 0 {
-		t.Errorf("somebody was told")
+	for _, r := range []*recorder{r1, r2} {
+		for len(r.in) > 0 {
+			t.Errorf("told %+v", <-r.in)
+		}
+	}
+	for len(c.errors) > 0 {
+		t.Error(<-c.errors)
 	}
 	t.Logf("%d frames", i)
 }

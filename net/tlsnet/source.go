@@ -3,6 +3,7 @@ package tlsnet
 import (
 	"bytes"
 	"crypto/ed25519"
+	"crypto/sha256"
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
@@ -163,6 +164,14 @@ func parsePEM(b []byte) (ed25519.PrivateKey, []*x509.Certificate, error) {
 	return key, certs, nil
 }
 
+// sumPrefix begins the first line of a private file: the SHA-256 of the rest.
+// PEM skips what it cannot read, so without a sum damage could pass for less.
+const sumPrefix = "# sha256 "
+
+func summed(b []byte) []byte {
+	return fmt.Appendf(nil, "%s%x\n%s", sumPrefix, sha256.Sum256(b), b)
+}
+
 // writePrivate replaces a file as a whole, readable by its owner alone.
 func writePrivate(dir, name string, b []byte) (err error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -178,7 +187,7 @@ func writePrivate(dir, name string, b []byte) (err error) {
 			err = fmt.Errorf("tlsnet: write %s: %w", filepath.Join(dir, name), err)
 		}
 	}()
-	_, err = f.Write(b)
+	_, err = f.Write(summed(b))
 	if err == nil {
 		err = f.Sync()
 	}
@@ -215,5 +224,9 @@ func readPrivate(dir, name string) (path string, b []byte, err error) {
 	if err != nil {
 		return path, nil, fmt.Errorf("tlsnet: %w", err)
 	}
-	return path, b, nil
+	_, rest, _ := bytes.Cut(b, []byte("\n"))
+	if !bytes.Equal(b, summed(rest)) {
+		return path, nil, fmt.Errorf("tlsnet: %s: the file is damaged (checksum); restore it from a backup, or issue anew", path)
+	}
+	return path, rest, nil
 }
