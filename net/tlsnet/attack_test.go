@@ -2,6 +2,7 @@ package tlsnet
 
 import (
 	"bytes"
+	"context"
 	"crypto/tls"
 	"encoding/binary"
 	"errors"
@@ -14,7 +15,7 @@ import (
 )
 
 // stranger is a peer with a good certificate and a will of its own.
-func stranger(t *testing.T, c *cluster, n *Net, source Source) *tls.Conn {
+func stranger(t *testing.T, n *Net, source Source) *tls.Conn {
 	t.Helper()
 	p, _, err := newPolicy(source, nil, nil)
 	if err != nil {
@@ -31,16 +32,13 @@ func stranger(t *testing.T, c *cluster, n *Net, source Source) *tls.Conn {
 }
 
 // admitted is a stranger who has been polite so far.
-func admitted(t *testing.T, c *cluster, n *Net, source Source) *tls.Conn {
+func admitted(t *testing.T, n *Net, source Source) *tls.Conn {
 	t.Helper()
 	p, self, err := newPolicy(source, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	raw := must(net.Dial("tcp", n.Addr().String()))
-	t.Cleanup(func() { raw.Close() })
-	raw.SetDeadline(time.Now().Add(patience))
-	conn := tls.Client(raw, p.clientConfig())
+	conn := stranger(t, n, source)
 	if _, err := introduce(t.Context(), conn, p, self.Node, 0); err != nil {
 		t.Fatal(err)
 	}
@@ -86,7 +84,7 @@ func TestBadMessages(t *testing.T) {
 		{"too many routes", routes, false, RoutesFull},
 	} {
 		t.Run(bad.name, func(t *testing.T) {
-			conn := admitted(t, c, n, c.client("bad"))
+			conn := admitted(t, n, c.client("bad"))
 			conn.Write(bad.send)
 			if bad.end {
 				conn.Close()
@@ -143,7 +141,7 @@ func TestBadHandshakes(t *testing.T) {
 		{"a refusal", hello{low: 1, high: 1, refusal: 1}.append(nil), BadHello},
 	} {
 		t.Run(bad.name, func(t *testing.T) {
-			conn := stranger(t, c, n, c.client("bad"))
+			conn := stranger(t, n, c.client("bad"))
 			conn.Write(bad.send)
 			var b [helloBytes]byte
 			if _, err := conn.Read(b[:]); err != nil {
@@ -156,7 +154,7 @@ func TestBadHandshakes(t *testing.T) {
 		})
 	}
 	t.Run("half a hello", func(t *testing.T) {
-		conn := stranger(t, c, n, c.client("bad"))
+		conn := stranger(t, n, c.client("bad"))
 		conn.Write(v1.append(nil)[:10])
 		t.Log(c.hears(HandshakeSlow))
 	})
@@ -179,7 +177,7 @@ func TestSilence(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer quiet.Close()
-	admitted(t, c, n, c.client("silent"))
+	admitted(t, n, c.client("silent"))
 	if e := c.hears(Silent); e.Peer != ClientID(domain, "silent") {
 		t.Fatal(e)
 	}
@@ -213,10 +211,10 @@ func TestConnectionLimits(t *testing.T) {
 	t.Log(err)
 	c.hears(ConnectionsFull)
 	n1 := c.source(NodeID(domain, 1))
-	first := admitted(t, c, n, n1)
+	first := admitted(t, n, n1)
 	first.Write(header{kind: kindFrame, from: 7, to: 9}.append(nil))
 	r.frame(t)
-	admitted(t, c, n, n1)
+	admitted(t, n, n1)
 	c.hears(Replaced)
 	if g := r.reset(t); g.from != (proc.Addr{Node: 1, Proc: 7}) {
 		t.Errorf("%+v", g)
@@ -261,7 +259,9 @@ func TestAssembly(t *testing.T) {
 		}
 	}
 	wg.Wait()
-	if !n.clientsAssembly.TryAcquire(frameBytesMax) {
+	late, cancel := context.WithTimeout(background, patience)
+	defer cancel()
+	if err := n.clientsAssembly.Acquire(late, frameBytesMax); err != nil {
 		t.Error("some of the share was not given back")
 	}
 }

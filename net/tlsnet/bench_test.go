@@ -36,6 +36,7 @@ func benchEcho(b *testing.B, size, flight int) {
 		b.Fatal(err)
 	}
 	conn := dial(b, n, c.client("a"))
+	defer conn.Close()
 	tokens := make(chan struct{}, flight)
 	b.SetBytes(int64(size))
 	b.ReportAllocs()
@@ -55,6 +56,7 @@ func benchEcho(b *testing.B, size, flight int) {
 		}
 		<-tokens
 	}
+	b.StopTimer()
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "frames/s")
 }
 
@@ -64,7 +66,7 @@ func BenchmarkNodes(b *testing.B) {
 		b.Run(fmt.Sprintf("bytes=%d", size), func(b *testing.B) {
 			c := newCluster(b)
 			n1, r1, _, r2 := c.pair(nil)
-			window := make(chan struct{}, 1024)
+			window := make(chan struct{}, 512)
 			b.SetBytes(int64(size))
 			b.ReportAllocs()
 			b.ResetTimer()
@@ -85,5 +87,20 @@ func BenchmarkNodes(b *testing.B) {
 			}
 			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "frames/s")
 		})
+	}
+}
+
+// BenchmarkDial is a client's connection: TCP, a full handshake with two
+// certificates to check, hello, and the end; both ends on this machine.
+func BenchmarkDial(b *testing.B) {
+	c := newCluster(b)
+	n, _ := c.node(2, nil)
+	source := c.client("a")
+	for b.Loop() {
+		conn, err := Dial(b.Context(), n.Addr().String(), source)
+		if err != nil {
+			b.Fatal(err)
+		}
+		conn.Close()
 	}
 }

@@ -176,8 +176,7 @@ func dial(t testing.TB, n *Net, source Source) *Conn {
 	return c
 }
 
-// relay passes connections on to an address; cut breaks those there are, and
-// while it is deaf it passes nothing on.
+// relay passes connections on to an address; a test may break those in conns.
 type relay struct {
 	listener net.Listener
 	conns    chan net.Conn

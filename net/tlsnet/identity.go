@@ -65,7 +65,7 @@ func identityOf(id spiffeid.ID) (Identity, error) {
 			return Identity{ID: text, Node: proc.NodeID(n)}, nil
 		}
 	}
-	return Identity{}, errorf(BadIdentity, "path %q", id.Path())
+	return Identity{}, errorf(BadIdentity, "path %q", clip(id.Path()))
 }
 
 // policy says whose certificates are accepted.
@@ -96,7 +96,7 @@ func (p *policy) check(chain []*x509.Certificate, usage x509.ExtKeyUsage) (Ident
 		}
 	}
 	if e != nil {
-		e.Peer = id.String()
+		e.Peer = clip(id.String())
 		return Identity{}, e
 	}
 	return who, nil
@@ -165,6 +165,9 @@ func (p *policy) checkChain(chain []*x509.Certificate) *Error {
 	}
 	return &Error{Reason: Untrusted, Err: err}
 }
+
+// clip bounds what a stranger can have written to a log.
+func clip(s string) string { return s[:min(len(s), core.PrincipalBytesMax)] }
 
 func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
