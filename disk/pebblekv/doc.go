@@ -24,7 +24,8 @@
 // that was found, or what Pebble calls fatal: after that it must not run on, and
 // its own answer is to end the process. Here the goroutine that called it ends
 // instead, the waiting calls return, and OnFault is told once. What was flushed
-// before is untouched. The owner decides; it stops, or rebuilds what it can.
+// before is untouched. The owner decides; it stops, or rebuilds what it can. Until
+// it closes the store, Pebble tries a flush that failed again and again.
 //
 // P4. After a fatal fault Close leaves Pebble as it is, with its lock and its
 // goroutines: the directory can be opened again by another process only.

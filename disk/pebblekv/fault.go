@@ -110,7 +110,9 @@ func (l logger) Fatalf(format string, args ...any) {
 // panics instead, and the read turns that into an error.
 func (s *Store) stop(f *Fault) {
 	f.Fatal = true
-	s.dead.Store(true)
+	if s.dead.CompareAndSwap(false, true) {
+		close(s.stopped)
+	}
 	s.fail(f)
 	if inRead() {
 		panic(f)
