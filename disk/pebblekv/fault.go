@@ -110,10 +110,11 @@ func (l logger) Fatalf(format string, args ...any) {
 // panics instead, and the read turns that into an error.
 func (s *Store) stop(f *Fault) {
 	f.Fatal = true
-	if s.dead.CompareAndSwap(false, true) {
-		close(s.stopped)
-	}
+	first := s.dead.CompareAndSwap(false, true)
 	s.fail(f)
+	if first {
+		close(s.stopped) // after the fault is there for those who wait
+	}
 	if inRead() {
 		panic(f)
 	}
