@@ -332,12 +332,12 @@ func (b *Block) parseFooter(r *reader, events int) error {
 	}
 	n = r.count(1)
 	for range n {
-		b.principals = append(b.principals, core.Principal(r.short(core.PrincipalBytesMax)))
+		b.principals = append(b.principals, core.Principal(r.sized(core.PrincipalBytesMax)))
 	}
 	n = r.count(5)
 	for range n {
 		var a ActorEntry
-		a.ID = core.ActorID(r.short(255))
+		a.ID = core.ActorID(r.sized(255))
 		a.Prev = core.Index(r.uvarint())
 		a.First = core.Seq(r.uvarint())
 		a.Rows = b.takeOrdinals(r, events)
@@ -346,7 +346,7 @@ func (b *Block) parseFooter(r *reader, events int) error {
 	n = r.count(2)
 	for range n {
 		var t TypeEntry
-		t.Name = string(r.short(core.TypeNameBytesMax))
+		t.Name = string(r.sized(core.TypeNameBytesMax))
 		t.Rows = b.takeOrdinals(r, events)
 		b.Types = append(b.Types, t)
 	}
@@ -377,7 +377,7 @@ func (b *Block) parseOutcomes(r *reader, n int) error {
 			r.fail("code %d", code)
 		}
 		if o.Code = core.Code(code); o.Code != core.CodeNone {
-			o.Detail = string(r.short(core.DetailBytesMax))
+			o.Detail = string(r.sized(core.DetailBytesMax))
 		}
 		o.Seq = core.Seq(r.uvarint())
 		count := r.uvarint()
@@ -416,7 +416,7 @@ func (b *Block) parseRows(r *reader, n int) error {
 		}
 		row.Version = uint16(version >> 1)
 		row.EventTime = b.Timestamp + core.Timestamp(r.varint())
-		row.Payload = r.long(core.PayloadBytesMax)
+		row.Payload = r.sized(core.PayloadBytesMax)
 		if row.Committed = version&1 == 1; row.Committed {
 			copy(row.Commitment[:], r.bytes(seal.Bytes))
 		}
@@ -434,7 +434,7 @@ func (b *Block) parseStates(r *reader) error {
 		var s LightState
 		s.Actor = r.index(len(b.Actors))
 		s.Seq = core.Seq(r.uvarint())
-		s.State = r.long(BlockBytesMax)
+		s.State = r.sized(BlockBytesMax)
 		b.states = append(b.states, s)
 	}
 	return r.end()
@@ -455,7 +455,7 @@ func (b *Block) parsePersonal(r *reader) error {
 		erased := r.byte()
 		var salt [seal.SaltBytes]byte
 		copy(salt[:], r.bytes(seal.SaltBytes))
-		personal := r.long(core.PayloadBytesMax)
+		personal := r.sized(core.PayloadBytesMax)
 		if r.err != nil {
 			return r.err
 		}

@@ -83,10 +83,8 @@ func (r *reader) index(limit int) int {
 	return int(n)
 }
 
-// short and long read a length and as many bytes.
-func (r *reader) short(limit int) []byte { return r.long(limit) }
-
-func (r *reader) long(limit int) []byte {
+// sized reads a length and as many bytes.
+func (r *reader) sized(limit int) []byte {
 	n := r.uvarint()
 	if n > uint64(limit) {
 		r.fail("%d bytes exceed %d", n, limit)
