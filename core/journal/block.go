@@ -193,7 +193,7 @@ func ParseHeader(data []byte) (Header, error) {
 		return Header{}, malformed(0, "magic %#x", m)
 	}
 	if v := data[4]; v != blockVersion {
-		return Header{}, malformed(4, "format version %d, this program reads %d: use a newer one", v, blockVersion)
+		return Header{}, fmt.Errorf("%w: byte 4: %w", ErrMalformed, &core.VersionError{Place: "the block", Found: uint64(v), Reads: blockVersion})
 	}
 	h := Header{
 		Kind: BlockKind(data[5]), Shard: core.ShardID(le.Uint32(data[8:])),

@@ -178,7 +178,7 @@ func parseSegmentHeader(b []byte) (s segmentHeader, err error) {
 		return s, errors.New("segment header too short")
 	}
 	if v := le.Uint32(b); v != formatVersion {
-		return s, fmt.Errorf("journal format %d, this program reads %d: open it with the version that wrote it, or a newer one", v, formatVersion)
+		return s, &core.VersionError{Place: "the segment", Found: uint64(v), Reads: formatVersion}
 	}
 	s.identity.Shard = core.ShardID(le.Uint32(b[4:]))
 	copy(s.identity.Cluster[:], b[8:])

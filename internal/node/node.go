@@ -1,23 +1,18 @@
 // Package node puts the engine on a machine: it makes the directories, opens the
 // stores, and starts the gateway and the shards on a host.
 //
-//	DIR/node.json          who the node is; written once
-//	DIR/shard-N/log/       the journal of shard N
-//	DIR/shard-N/kv/        its derived store
+// What stands in a directory is package datadir's. A running node owns it: a
+// second one is refused with an *osfile.OwnedError.
 //
 // The processes are those that the simulator runs, with the same configuration
 // types; only the host and the stores differ.
 package node
 
 import (
-	crand "crypto/rand"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 
 	"actordb/core"
 	"actordb/core/actor"
@@ -25,6 +20,7 @@ import (
 	"actordb/core/proc"
 	"actordb/core/shard"
 	"actordb/disk"
+	"actordb/internal/datadir"
 	"actordb/internal/host"
 )
 
@@ -47,21 +43,7 @@ type Config struct {
 // Peers of the cluster are named below this prefix; nobody else may be.
 const clusterPeers = "spiffe://actordb/node/"
 
-const (
-	identityFile    = "node.json"
-	identityVersion = 1
-	shardsMax       = 64
-	handlesMax      = 256 // open files of one shard
-)
-
-// identity is what node.json says.
-type identity struct {
-	Version int         `json:"version"`
-	Cluster string      `json:"cluster"` // 16 bytes, hexadecimal
-	Node    proc.NodeID `json:"node"`
-	Shards  int         `json:"shards"`
-	Secret  string      `json:"secret"` // 32 bytes, hexadecimal: feeds the salts of personal columns
-}
+const handlesMax = 256 // open files of one shard
 
 // A Node is a running node.
 type Node struct {
@@ -76,25 +58,25 @@ type Node struct {
 // Start opens a directory, or makes it, and starts the node. An error names the
 // place and the cure.
 func Start(cfg Config) (*Node, error) {
-	if cfg.Shards < 1 || cfg.Shards > shardsMax {
-		return nil, fmt.Errorf("node: %d shards, want 1 to %d", cfg.Shards, shardsMax)
+	if cfg.Shards < 1 || cfg.Shards > datadir.ShardsMax {
+		return nil, fmt.Errorf("node: %d shards, want 1 to %d", cfg.Shards, datadir.ShardsMax)
 	}
-	id, err := claim(cfg.Dir, cfg.Node, cfg.Shards)
+	id, lock, err := datadir.Claim(cfg.Dir, cfg.Node, cfg.Shards)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("node: %w", err)
 	}
 	h, err := host.New(host.Config{Node: cfg.Node, Remote: cfg.Remote})
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(err, lock.Close())
 	}
-	n := &Node{cfg: cfg, host: h}
+	n := &Node{cfg: cfg, host: h, closers: []io.Closer{lock}}
 	if err := n.start(id); err != nil {
 		return nil, errors.Join(err, h.Close(), n.closeStores())
 	}
 	return n, nil
 }
 
-func (n *Node) start(id *identity) error {
+func (n *Node) start(id *datadir.Identity) error {
 	cfg := &n.cfg
 	homes := make([]proc.Addr, cfg.Shards)
 	for i := range homes {
@@ -125,21 +107,15 @@ func (n *Node) start(id *identity) error {
 	return nil
 }
 
-func (n *Node) startShard(id core.ShardID, placement *shard.Placement, who *identity) (proc.Addr, error) {
+func (n *Node) startShard(id core.ShardID, placement *shard.Placement, who *datadir.Identity) (proc.Addr, error) {
 	c := n.cfg.Shard
 	c.Shard, c.Placement, c.TrustedPeers, c.Operators = id, placement, clusterPeers, n.cfg.Operators
 	c.Kinds = n.cfg.Kinds()
-	if _, err := hex.Decode(c.Cluster[:], []byte(who.Cluster)); err != nil {
-		return proc.Addr{}, fmt.Errorf("%s: cluster: %w", identityFile, err)
-	}
-	if _, err := hex.Decode(c.Secret[:], []byte(who.Secret)); err != nil {
-		return proc.Addr{}, fmt.Errorf("%s: secret: %w", identityFile, err)
-	}
+	c.Cluster, c.Secret = who.ClusterID(), who.SecretBytes()
 	if err := c.Validate(); err != nil {
 		return proc.Addr{}, err
 	}
-	dir := filepath.Join(n.cfg.Dir, fmt.Sprintf("shard-%d", id))
-	logDir, kvDir := filepath.Join(dir, "log"), filepath.Join(dir, "kv")
+	logDir, kvDir := datadir.LogDir(n.cfg.Dir, id), datadir.KVDir(n.cfg.Dir, id)
 	for _, d := range []string{logDir, kvDir} {
 		if err := os.MkdirAll(d, 0o700); err != nil {
 			return proc.Addr{}, fmt.Errorf("node: %w", err)
@@ -162,74 +138,6 @@ func (n *Node) startShard(id core.ShardID, placement *shard.Placement, who *iden
 	name := fmt.Sprintf("shard-%d", id)
 	return n.host.Spawn(name, clusterPeers+name, host.Storage{Files: executor, KV: kv},
 		func(env proc.Env) proc.Process { return shard.New(c, env) })
-}
-
-// claim reads who the directory belongs to, or takes a new one.
-func claim(dir string, node proc.NodeID, shards int) (*identity, error) {
-	path := filepath.Join(dir, identityFile)
-	b, err := os.ReadFile(path)
-	if errors.Is(err, os.ErrNotExist) {
-		return found(dir, path, node, shards)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("node: %w", err)
-	}
-	var id identity
-	if err := json.Unmarshal(b, &id); err != nil {
-		return nil, fmt.Errorf("node: %s: %w; restore it from a backup", path, err)
-	}
-	switch {
-	case id.Version != identityVersion:
-		return nil, fmt.Errorf("node: %s has format %d, this program reads %d: use the version that wrote it, or a newer one", path, id.Version, identityVersion)
-	case id.Node != node:
-		return nil, fmt.Errorf("node: %s belongs to node %d, this is node %d: check the data directory", dir, id.Node, node)
-	case id.Shards != shards:
-		return nil, fmt.Errorf("node: %s has %d shards, asked for are %d: the number is fixed when a directory is made", dir, id.Shards, shards)
-	case len(id.Cluster) != 32 || len(id.Secret) != 64:
-		return nil, fmt.Errorf("node: %s: cluster or secret of the wrong length; restore it from a backup", path)
-	}
-	return &id, nil
-}
-
-// found makes a new directory's identity, whole or not at all.
-func found(dir, path string, node proc.NodeID, shards int) (*identity, error) {
-	var random [48]byte
-	if _, err := crand.Read(random[:]); err != nil {
-		return nil, err
-	}
-	id := &identity{Version: identityVersion, Node: node, Shards: shards,
-		Cluster: hex.EncodeToString(random[:16]), Secret: hex.EncodeToString(random[16:])}
-	b, err := json.MarshalIndent(id, "", "  ")
-	if err != nil {
-		return nil, err
-	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("node: %w", err)
-	}
-	if entries, err := os.ReadDir(dir); err != nil || len(entries) > 0 {
-		return nil, errors.Join(fmt.Errorf("node: %s has files but no %s: it is not a node's directory, or lost that file; restore it from a backup", dir, identityFile), err)
-	}
-	if err := writeDurably(dir, path, append(b, '\n')); err != nil {
-		return nil, fmt.Errorf("node: %w", err)
-	}
-	return id, nil
-}
-
-func writeDurably(dir, path string, b []byte) error {
-	temp := path + ".new"
-	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(b)
-	if err := errors.Join(err, f.Sync(), f.Close(), os.Rename(temp, path)); err != nil {
-		return err
-	}
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }
 
 // Spawn runs another process on the node, such as a client within it, under a

@@ -19,6 +19,7 @@ import (
 	"actordb/disk/losefs"
 	"actordb/disk/memkv"
 	"actordb/disk/osfile"
+	"actordb/internal/datadir"
 	"actordb/workloads"
 )
 
@@ -210,7 +211,8 @@ func TestDirectories(t *testing.T) {
 	dir := t.TempDir()
 	m := &machine{t: t, dir: dir}
 	n := m.start()
-	if _, err := Start(m.config()); err == nil || !strings.Contains(err.Error(), "is in use by process") {
+	var owned *osfile.OwnedError
+	if _, err := Start(m.config()); !errors.As(err, &owned) || owned.Path != dir || owned.PID != os.Getpid() {
 		t.Errorf("a second owner: %v", err)
 	}
 	if err := n.Close(); err != nil {
@@ -234,7 +236,7 @@ func TestDirectories(t *testing.T) {
 		t.Fatal(err)
 	}
 	refused("a stranger's directory", "not a node's directory", func(c *Config) { c.Dir = stranger })
-	path := filepath.Join(dir, identityFile)
+	path := filepath.Join(dir, datadir.IdentityFile)
 	whole, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
