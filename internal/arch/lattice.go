@@ -50,8 +50,9 @@ workloads:              core core/proc core/actor net/wire checkers google.golan
 internal/testbed:       disk core/proc core core/seal core/journal core/actor net/wire core/shard core/gateway sim sim/fault net/simnet disk/simfile disk/memkv checkers workloads
 experiments/mutants:    golang.org/x/tools/txtar
 internal/host:          core/proc disk golang.org/x/sys/unix
+net/client:             core core/proc core/actor net/wire net/tlsnet
 internal/datadir:       core core/proc disk/osfile
-internal/node:          internal/datadir disk core/proc core core/actor core/shard core/gateway internal/host disk/osfile disk/losefs checkers workloads
+internal/node:          internal/datadir disk core/proc core core/actor core/shard core/gateway net/wire net/tlsnet net/client internal/host disk/osfile disk/pebblekv disk/losefs checkers workloads
 cmd/actordb:            internal/testbed experiments/mutants workloads checkers sim sim/fault core github.com/alecthomas/kong github.com/schollz/progressbar/v3 github.com/jedib0t/go-pretty/v6/... golang.org/x/term
 internal/tools/unsimulated:
 examples/primarybackup: disk core/proc sim sim/fault net/simnet

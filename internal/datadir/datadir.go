@@ -11,6 +11,7 @@
 package datadir
 
 import (
+	"cmp"
 	crand "crypto/rand"
 	"encoding/hex"
 	"encoding/json"
@@ -19,6 +20,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 
 	"actordb/core"
 	"actordb/core/proc"
@@ -61,6 +63,8 @@ var ErrNotData = errors.New("not a node's directory")
 type IdentityError struct {
 	Path   string
 	Reason string
+	// Mismatch says that the directory is whole, and not the one asked for.
+	Mismatch bool
 }
 
 func (e *IdentityError) Error() string { return e.Path + ": " + e.Reason }
@@ -119,7 +123,7 @@ func Read(dir string) (*Identity, error) {
 // ParseIdentity reads the bytes of an identity file; path is for the errors.
 func ParseIdentity(path string, b []byte) (*Identity, error) {
 	wrong := func(format string, args ...any) error {
-		return &IdentityError{path, fmt.Sprintf(format, args...) + "; restore it from a backup"}
+		return &IdentityError{Path: path, Reason: fmt.Sprintf(format, args...) + "; restore it from a backup"}
 	}
 	if len(b) > identityBytesMax {
 		return nil, wrong("over %d bytes", identityBytesMax)
@@ -143,9 +147,16 @@ func ParseIdentity(path string, b []byte) (*Identity, error) {
 	return &id, nil
 }
 
+// DefaultShards is how many shards a new directory gets: one for each
+// processor, since each has a thread of its own, up to 16.
+func DefaultShards() int { return min(runtime.GOMAXPROCS(0), 16) }
+
 // Claim locks a directory and reads whose it is, or takes a new or empty one.
-// If another process has it, the error is an *osfile.OwnedError.
+// With 0 shards it has as many as it has, a new one DefaultShards. If another process has it, the error is an *osfile.OwnedError.
 func Claim(dir string, node proc.NodeID, shards int) (*Identity, io.Closer, error) {
+	if shards < 0 || shards > ShardsMax {
+		return nil, nil, &IdentityError{Path: dir, Reason: fmt.Sprintf("%d shards asked for, want 1 to %d", shards, ShardsMax), Mismatch: true}
+	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, nil, fmt.Errorf("data directory: %w", err)
 	}
@@ -188,7 +199,7 @@ func ours(dir string) error {
 func claimed(dir string, node proc.NodeID, shards int) (*Identity, error) {
 	id, err := Read(dir)
 	if errors.Is(err, ErrNotData) {
-		if id, err = Fresh(node, shards); err == nil {
+		if id, err = Fresh(node, cmp.Or(shards, DefaultShards())); err == nil {
 			err = id.Write(dir)
 		}
 		return id, err
@@ -197,9 +208,9 @@ func claimed(dir string, node proc.NodeID, shards int) (*Identity, error) {
 	case err != nil:
 		return nil, err
 	case id.Node != node:
-		return nil, &IdentityError{dir, fmt.Sprintf("belongs to node %d, this is node %d: check the data directory", id.Node, node)}
-	case id.Shards != shards:
-		return nil, &IdentityError{dir, fmt.Sprintf("has %d shards, asked for are %d: the number is fixed when a directory is made", id.Shards, shards)}
+		return nil, &IdentityError{dir, fmt.Sprintf("belongs to node %d, this is node %d: check the data directory", id.Node, node), true}
+	case shards != 0 && id.Shards != shards:
+		return nil, &IdentityError{dir, fmt.Sprintf("has %d shards, asked for are %d: the number is fixed when a directory is made", id.Shards, shards), true}
 	}
 	return id, nil
 }

@@ -95,13 +95,16 @@ func New(cfg Config) (*Node, error) {
 	return &Node{cfg: cfg, done: make(chan struct{})}, nil
 }
 
+// ErrStopped says that a node takes no more processes; Wait says why.
+var ErrStopped = errors.New("host: the node has stopped")
+
 // Spawn starts a process and returns its address. peer is the identity that
 // receivers see.
 func (n *Node) Spawn(name, peer string, storage Storage, factory func(proc.Env) proc.Process) (proc.Addr, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.stopped.Load() {
-		return proc.Addr{}, errors.New("host: the node has stopped")
+		return proc.Addr{}, ErrStopped
 	}
 	addr := proc.Addr{Node: n.cfg.Node, Proc: uint32(len(n.tasks) + 1)}
 	a, b := n.cfg.Seed()

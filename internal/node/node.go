@@ -9,10 +9,12 @@
 package node
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"actordb/core"
 	"actordb/core/actor"
@@ -24,12 +26,15 @@ import (
 	"actordb/internal/host"
 )
 
-// Config of a node. All fields are required but Remote.
+// Config of a node. All fields are required but Remote and those that have a
+// default.
 type Config struct {
 	Dir    string
 	Node   proc.NodeID
-	Shards int                 // fixed for the life of the directory
+	Shards int                 // fixed for the life of the directory; 0: as it has, a new one DefaultShards
 	Kinds  func() []actor.Kind // fresh instances for one shard
+	// TrustDomain is that of the identities; nodes of it are the cluster's own.
+	TrustDomain string // "actordb"
 	// OpenFiles and OpenKV open a shard's stores; the directory exists. What they
 	// return is closed with the node.
 	OpenFiles func(dir string) (disk.FS, error)
@@ -40,8 +45,11 @@ type Config struct {
 	Remote    host.Transport
 }
 
-// Peers of the cluster are named below this prefix; nobody else may be.
-const clusterPeers = "spiffe://actordb/node/"
+// clusterPeers is the prefix of the cluster's own processes; nobody else may
+// have a name below it.
+func (c *Config) clusterPeers() string {
+	return "spiffe://" + cmp.Or(c.TrustDomain, "actordb") + "/node/"
+}
 
 const handlesMax = 256 // open files of one shard
 
@@ -58,20 +66,22 @@ type Node struct {
 // Start opens a directory, or makes it, and starts the node. An error names the
 // place and the cure.
 func Start(cfg Config) (*Node, error) {
-	if cfg.Shards < 1 || cfg.Shards > datadir.ShardsMax {
-		return nil, fmt.Errorf("node: %d shards, want 1 to %d", cfg.Shards, datadir.ShardsMax)
-	}
 	id, lock, err := datadir.Claim(cfg.Dir, cfg.Node, cfg.Shards)
 	if err != nil {
 		return nil, fmt.Errorf("node: %w", err)
 	}
+	cfg.Shards = id.Shards
 	h, err := host.New(host.Config{Node: cfg.Node, Remote: cfg.Remote})
 	if err != nil {
 		return nil, errors.Join(err, lock.Close())
 	}
 	n := &Node{cfg: cfg, host: h, closers: []io.Closer{lock}}
 	if err := n.start(id); err != nil {
-		return nil, errors.Join(err, h.Close(), n.closeStores())
+		fault := h.Close()
+		if errors.Is(err, host.ErrStopped) {
+			err = nil // the fault says why
+		}
+		return nil, errors.Join(err, fault, n.closeStores())
 	}
 	return n, nil
 }
@@ -86,12 +96,13 @@ func (n *Node) start(id *datadir.Identity) error {
 	if err != nil {
 		return err
 	}
+	peers := cfg.clusterPeers()
 	g := cfg.Gateway
-	g.Placement, g.ClusterPeers = placement, clusterPeers
+	g.Placement, g.ClusterPeers = placement, peers
 	if err := g.Validate(); err != nil {
 		return err
 	}
-	n.Gateway, err = n.host.Spawn("gateway", clusterPeers+"gateway", host.Storage{},
+	n.Gateway, err = n.host.Spawn("gateway", peers+"gateway", host.Storage{},
 		func(env proc.Env) proc.Process { return gateway.New(g, env) })
 	if err != nil {
 		return err
@@ -109,7 +120,7 @@ func (n *Node) start(id *datadir.Identity) error {
 
 func (n *Node) startShard(id core.ShardID, placement *shard.Placement, who *datadir.Identity) (proc.Addr, error) {
 	c := n.cfg.Shard
-	c.Shard, c.Placement, c.TrustedPeers, c.Operators = id, placement, clusterPeers, n.cfg.Operators
+	c.Shard, c.Placement, c.TrustedPeers, c.Operators = id, placement, n.cfg.clusterPeers(), n.cfg.Operators
 	c.Kinds = n.cfg.Kinds()
 	c.Cluster, c.Secret = who.ClusterID(), who.SecretBytes()
 	if err := c.Validate(); err != nil {
@@ -136,14 +147,14 @@ func (n *Node) startShard(id core.ShardID, placement *shard.Placement, who *data
 	}
 	n.closers = append(n.closers, kv)
 	name := fmt.Sprintf("shard-%d", id)
-	return n.host.Spawn(name, clusterPeers+name, host.Storage{Files: executor, KV: kv},
+	return n.host.Spawn(name, n.cfg.clusterPeers()+name, host.Storage{Files: executor, KV: kv},
 		func(env proc.Env) proc.Process { return shard.New(c, env) })
 }
 
 // Spawn runs another process on the node, such as a client within it, under a
 // name that its peers see. It cannot take a name of the cluster's own.
 func (n *Node) Spawn(name, peer string, factory func(proc.Env) proc.Process) (proc.Addr, error) {
-	if len(peer) >= len(clusterPeers) && peer[:len(clusterPeers)] == clusterPeers {
+	if strings.HasPrefix(peer, n.cfg.clusterPeers()) {
 		return proc.Addr{}, fmt.Errorf("node: %q is a name of the cluster's own", peer)
 	}
 	return n.host.Spawn(name, peer, host.Storage{}, factory)
@@ -153,6 +164,9 @@ func (n *Node) Spawn(name, peer string, factory func(proc.Env) proc.Process) (pr
 func (n *Node) Deliver(from proc.Addr, peer string, to proc.Addr, frame []byte) bool {
 	return n.host.Deliver(from, peer, to, frame)
 }
+
+// Broken tells a process that frames to or from a peer outside may have been lost.
+func (n *Node) Broken(to, peer proc.Addr) { n.host.Broken(to, peer) }
 
 // Done is closed when the node stops; Wait then says why.
 func (n *Node) Done() <-chan struct{} { return n.host.Done() }

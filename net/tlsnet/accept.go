@@ -250,6 +250,11 @@ func (n *Net) receive(in *inbound, h header, frame []byte) error {
 		n.local.Broken(to, from)
 		return nil
 	}
+	if in.who.Node == 0 && n.cfg.Inspect != nil {
+		if err := n.cfg.Inspect(in.who, h.to, frame); err != nil {
+			return &Error{Reason: BadFrame, Err: err}
+		}
+	}
 	if !n.local.Deliver(from, in.who.ID, to, frame) {
 		if !in.out.reset(h.to, h.from) {
 			return errorf(RoutesFull, "%d resets wait to be sent, the limit", n.limits.Routes)

@@ -455,3 +455,45 @@ func TestSourceRenews(t *testing.T) {
 		t.Error("too late")
 	}
 }
+
+// A renewed file is taken over while it is in use; a bad one, or somebody
+// else's, leaves everything as it was.
+func TestReload(t *testing.T) {
+	ca, dir := must(NewCA(domain)), t.TempDir()
+	save := func(id string) {
+		t.Helper()
+		if err := SaveIdentity(dir, must(ca.Issue(id, time.Hour)), ca.Bundle()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	save(NodeID(domain, 1))
+	c := must(LoadIdentity(dir))
+	first := must(c.GetX509SVID())
+	if changed, err := c.Reload(dir); changed || err != nil {
+		t.Errorf("nothing changed: %v %v", changed, err)
+	}
+	save(NodeID(domain, 2))
+	if _, err := c.Reload(dir); err == nil || must(c.GetX509SVID()) != first {
+		t.Errorf("another node's identity: %v", err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, identityFile), []byte("garbage"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Reload(dir); err == nil || must(c.GetX509SVID()) != first {
+		t.Errorf("garbage: %v", err)
+	}
+	save(NodeID(domain, 1))
+	if changed, err := c.Reload(dir); !changed || err != nil || must(c.GetX509SVID()) == first {
+		t.Errorf("a renewed certificate: %v %v", changed, err)
+	}
+	if err := ca.Rotate(); err != nil {
+		t.Fatal(err)
+	}
+	renewed := must(c.GetX509SVID())
+	if err := SaveIdentity(dir, renewed, ca.Bundle()); err != nil {
+		t.Fatal(err)
+	}
+	if changed, err := c.Reload(dir); !changed || err != nil || len(must(c.GetX509BundleForTrustDomain(ca.domain)).X509Authorities()) != 2 {
+		t.Errorf("a new authority: %v %v", changed, err)
+	}
+}

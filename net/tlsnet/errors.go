@@ -54,6 +54,10 @@ const (
 	QueueFull
 	UnknownPeer
 
+	// Of one frame that came.
+
+	BadFrame
+
 	reasonsEnd
 )
 
@@ -91,6 +95,7 @@ var reasonTexts = [reasonsEnd]struct{ name, cure string }{
 	Closed:          {"closed", "open it again"},
 	QueueFull:       {"queue-full", "send less, or wait for answers"},
 	UnknownPeer:     {"unknown-peer", "add the node to the table of peers; a client may have gone"},
+	BadFrame:        {"bad-frame", "a frame holds what this node does not take: use a client of the same release"},
 }
 
 func (r Reason) known() bool { return r > 0 && r < reasonsEnd }

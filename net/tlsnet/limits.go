@@ -27,6 +27,8 @@ const (
 	ClientNodes proc.NodeID = 1 << 31
 	// ClientProc is the process number of every client.
 	ClientProc = 1
+	// GatewayProc is the process of a node that clients talk to.
+	GatewayProc = 1
 
 	// authorityLifetime: an authority is replaced by Rotate well before.
 	authorityLifetime = 365 * 24 * time.Hour

@@ -35,6 +35,10 @@ type Config struct {
 	Peers map[proc.NodeID]string
 	// Authorize may refuse a peer whose certificate is right; nil: it does not.
 	Authorize func(Identity) error
+	// Inspect may refuse a frame of a client, for process to; the connection then
+	// ends with BadFrame. It is called from the connection's goroutine; nil: it
+	// does not.
+	Inspect func(from Identity, to uint32, frame []byte) error
 	// Report hears of each connection that was refused or lost, with an *Error,
 	// from any goroutine; nil: they are only counted.
 	Report func(error)

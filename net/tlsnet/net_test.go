@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"errors"
 	"sync"
 	"testing"
 	"time"
@@ -299,4 +300,33 @@ func TestRenew(t *testing.T) {
 		t.Error(<-c.errors)
 	}
 	t.Logf("%d frames", i)
+}
+
+// What Inspect refuses ends the client's connection; nodes are not asked.
+func TestInspect(t *testing.T) {
+	c := newCluster(t)
+	n1, _, n2, r2 := c.pair(func(cfg *Config) {
+		cfg.Inspect = func(from Identity, to uint32, frame []byte) error {
+			if from.Client != "a" || to != 9 || string(frame) != "good" {
+				return errors.New("not good")
+			}
+			return nil
+		}
+	})
+	n1.Send(here, there, []byte("bad"))
+	if g := r2.frame(t); string(g.frame) != "bad" {
+		t.Errorf("%+v", g)
+	}
+	client := dial(t, n2, c.client("a"))
+	client.Send(background, 9, []byte("good"))
+	if g := r2.frame(t); string(g.frame) != "good" {
+		t.Errorf("%+v", g)
+	}
+	client.Send(background, 9, []byte("bad"))
+	if e := c.hears(BadFrame); e.Peer != ClientID(domain, "a") {
+		t.Errorf("%v", e)
+	}
+	if _, err := client.Recv(); err == nil {
+		t.Error("the connection goes on")
+	}
 }

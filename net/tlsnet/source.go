@@ -41,6 +41,25 @@ func (c *Credential) Set(svid *x509svid.SVID, bundle *x509bundle.Bundle) {
 	c.state.Store(&credential{svid, bundle})
 }
 
+// Reload reads again what LoadIdentity read from dir, for whoever renews that
+// file while it is in use. It reports whether the file has changed. On an error,
+// which it is if the file speaks for somebody else now, c stays as it was.
+func (c *Credential) Reload(dir string) (changed bool, err error) {
+	fresh, err := LoadIdentity(dir)
+	if err != nil {
+		return false, err
+	}
+	was, is := c.state.Load(), fresh.state.Load()
+	switch {
+	case is.svid.ID != was.svid.ID:
+		return false, fmt.Errorf("tlsnet: %s is of %s now, it was of %s: restart with the new identity", filepath.Join(dir, identityFile), is.svid.ID, was.svid.ID)
+	case is.bundle.Equal(was.bundle) && is.svid.Certificates[0].Equal(was.svid.Certificates[0]):
+		return false, nil
+	}
+	c.state.Store(is)
+	return true, nil
+}
+
 // GetX509SVID makes c an SVID source.
 func (c *Credential) GetX509SVID() (*x509svid.SVID, error) { return c.state.Load().svid, nil }
 

@@ -1,0 +1,211 @@
+package node
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"time"
+
+	"actordb/core"
+	"actordb/core/actor"
+	"actordb/core/gateway"
+	"actordb/core/shard"
+	"actordb/disk"
+	"actordb/disk/osfile"
+	"actordb/disk/pebblekv"
+	"actordb/net/tlsnet"
+	"actordb/net/wire"
+)
+
+// ServeConfig of a node that others can reach.
+type ServeConfig struct {
+	Dir    string
+	Listen string // host:port; port 0: a free one
+	Shards int    // as in Config
+	Kinds  func() []actor.Kind
+	// Credentials say who the node is and whom it trusts; see OpenIdentity and
+	// OpenDev.
+	Credentials Credentials
+	Log         *slog.Logger
+}
+
+// A Server is a node on files, Pebble and TLS.
+type Server struct {
+	Node *Node
+	Net  *tlsnet.Net
+
+	log    *slog.Logger
+	faults chan error    // of stores, found outside of any process's call
+	done   chan struct{} // closed when all has ended
+	err    error         // then
+	others sync.WaitGroup
+}
+
+// Serve starts a node with its stores and its network. An error names the place
+// and the cure.
+func Serve(cfg ServeConfig) (*Server, error) {
+	s := &Server{log: cfg.Log, faults: make(chan error, 1), done: make(chan struct{})}
+	var err error
+	s.Net, err = tlsnet.New(tlsnet.Config{
+		Source: cfg.Credentials.Source, Listen: cfg.Listen, Inspect: inspect, Report: newReporter(cfg.Log).report,
+	})
+	if err != nil {
+		return nil, err
+	}
+	domain, err := trustDomain(cfg.Credentials.Source)
+	if err == nil {
+		s.Node, err = Start(Config{
+			Dir: cfg.Dir, Node: s.Net.Node(), Shards: cfg.Shards, Kinds: cfg.Kinds, TrustDomain: domain,
+			OpenFiles: func(dir string) (disk.FS, error) { return osfile.Open(dir) },
+			OpenKV:    s.openKV,
+			Shard:     shard.DefaultConfig(), Gateway: gateway.DefaultConfig(), Remote: s.Net,
+		})
+	}
+	if err != nil {
+		return nil, errors.Join(err, s.Net.Close())
+	}
+	core.Assert(s.Node.Gateway.Proc == tlsnet.GatewayProc, "the gateway is %s", s.Node.Gateway)
+	if err := s.Net.Start(s.Node); err != nil {
+		return nil, errors.Join(err, s.Node.Close(), s.Net.Close())
+	}
+	s.others.Go(s.watchStores)
+	if cfg.Credentials.Renew != nil {
+		s.others.Go(func() { s.renew(cfg.Credentials.Renew) })
+	}
+	go s.run()
+	return s, nil
+}
+
+func (s *Server) openKV(dir string) (disk.KV, error) {
+	return pebblekv.Open(pebblekv.Config{Dir: dir, OnFault: func(f *pebblekv.Fault) {
+		select {
+		case s.faults <- f:
+		default: // one is enough to stop the node
+		}
+	}})
+}
+
+// inspect is what a client may send: commands, to the gateway.
+func inspect(_ tlsnet.Identity, to uint32, frame []byte) error {
+	if to != tlsnet.GatewayProc {
+		return fmt.Errorf("it is for process %d; clients talk to process %d, the gateway", to, tlsnet.GatewayProc)
+	}
+	r, err := wire.Open(frame)
+	if err == nil && r.Kind != wire.Commands {
+		err = fmt.Errorf("%w: it does not hold commands", wire.ErrFrame)
+	}
+	return err
+}
+
+// watchStores stops the node when a store breaks while no process waits for it.
+func (s *Server) watchStores() {
+	select {
+	case fault := <-s.faults:
+		s.Node.host.Stop(fault)
+	case <-s.Node.Done():
+	}
+}
+
+// renewEvery is how often certificates are looked after. They live for a day at
+// least, and what is new takes effect at once.
+const renewEvery = time.Minute
+
+func (s *Server) renew(again func() (bool, error)) {
+	tick := time.NewTicker(renewEvery)
+	defer tick.Stop()
+	said := ""
+	for {
+		select {
+		case <-tick.C:
+		case <-s.Node.Done():
+			return
+		}
+		switch changed, err := again(); {
+		case err != nil && err.Error() != said:
+			said = err.Error()
+			s.log.Error("certificates are not renewed; the old ones stay in use until they expire", "error", err)
+		case err == nil:
+			said = ""
+			if changed {
+				s.log.Info("certificates renewed")
+			}
+		}
+	}
+}
+
+// run waits for the end, and ends in order: the node, then the network, so that
+// the last answers go out.
+func (s *Server) run() {
+	err := s.Node.Wait()
+	s.err = errors.Join(err, s.Net.Close())
+	s.others.Wait()
+	close(s.done)
+}
+
+// Addr is where it listens.
+func (s *Server) Addr() net.Addr { return s.Net.Addr() }
+
+// Done is closed when the server has ended, by Close or by a fault.
+func (s *Server) Done() <-chan struct{} { return s.done }
+
+// Wait returns when the server has ended: with the fault that stopped it, or nil
+// after Close.
+func (s *Server) Wait() error {
+	<-s.done
+	return s.err
+}
+
+// Close ends it in order.
+func (s *Server) Close() error {
+	s.Node.host.Stop(nil)
+	return s.Wait()
+}
+
+// reporter logs why connections ended, a few lines a second at most: what
+// strangers do must not fill the disk. tlsnet counts all of them.
+type reporter struct {
+	log *slog.Logger
+
+	mu     sync.Mutex
+	second int64
+	lines  int
+	hidden int
+}
+
+const reportLinesMax = 10 // a second
+
+func newReporter(log *slog.Logger) *reporter { return &reporter{log: log} }
+
+func (r *reporter) report(err error) {
+	hidden, ok := r.admit(time.Now().Unix())
+	if hidden > 0 {
+		r.log.Warn("more connections were refused or lost than are logged", "hidden", hidden)
+	}
+	if !ok {
+		return
+	}
+	var e *tlsnet.Error
+	if !errors.As(err, &e) {
+		r.log.Warn("connection", "error", err)
+		return
+	}
+	r.log.Warn("connection", "reason", e.Reason.String(), "place", e.Place, "peer", e.Peer, "error", err)
+}
+
+// admit counts a line, and returns how many were hidden in the second before.
+func (r *reporter) admit(second int64) (hidden int, ok bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if second != r.second {
+		hidden = r.hidden
+		r.second, r.lines, r.hidden = second, 0, 0
+	}
+	if r.lines >= reportLinesMax {
+		r.hidden++
+		return hidden, false
+	}
+	r.lines++
+	return hidden, true
+}
