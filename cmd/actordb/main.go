@@ -1,5 +1,6 @@
 // Command actordb is the database's one binary.
 //
+//	actordb verify         does a data directory hold?
 //	actordb sim run        one simulated run of the whole engine
 //	actordb sim sweep      many seeds, in parallel
 //	actordb sim replay     a saved run, exactly
@@ -57,7 +58,8 @@ func violated() error { return &failure{code: exitViolated} }
 func diverged() error { return &failure{code: exitDiverged} }
 
 type commandLine struct {
-	Sim simCommands `cmd:"" help:"Run the engine in its deterministic simulator."`
+	Verify verifyCommand `cmd:"" help:"Check every checksum, hash and chain of a node's data directory."`
+	Sim    simCommands   `cmd:"" help:"Run the engine in its deterministic simulator."`
 }
 
 type simCommands struct {

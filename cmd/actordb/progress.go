@@ -70,3 +70,19 @@ func (p *progress) end() {
 		_ = p.bar.Finish()
 	}
 }
+
+// to says how far it is of a total that may become known late.
+func (p *progress) to(done, total int64) {
+	if p.bar != nil && p.total != uint64(total) {
+		p.bar.ChangeMax64(total)
+	}
+	p.done, p.total = uint64(done), uint64(total)
+	if p.bar != nil {
+		_ = p.bar.Set64(done)
+		return
+	}
+	if time.Since(p.said) >= plainEvery {
+		p.said = time.Now()
+		fmt.Fprintf(os.Stderr, "%s: %d of %d in %s\n", p.what, done, total, time.Since(p.begun).Round(time.Second))
+	}
+}

@@ -21,6 +21,9 @@ var (
 
 	// ErrClosed is the answer of a store that was closed.
 	ErrClosed = errors.New("store is closed")
+
+	// ErrNone says that there is no store to read.
+	ErrNone = errors.New("there is no store")
 )
 
 // A Fault says what broke in which store. It wraps one of package disk's reasons

@@ -30,6 +30,10 @@ type Config struct {
 	// NoCompactions keeps Pebble from compacting by itself: for tests that inject
 	// errors and want them in one place.
 	NoCompactions bool
+
+	// ReadOnly opens a store that is there, and writes nothing to it. ErrNone says
+	// that there is none, or that its creation was cut short (P7).
+	ReadOnly bool
 }
 
 // Validate returns what is wrong with a Config.
@@ -74,7 +78,7 @@ func Open(cfg Config) (*Store, error) {
 	if s.fs == nil {
 		s.fs = vfs.Default
 	}
-	creating, err := s.prepare()
+	creating, err := s.prepare(cfg.ReadOnly)
 	if err != nil {
 		return nil, err
 	}
@@ -144,6 +148,7 @@ func (s *Store) options(cfg *Config) *pebble.Options {
 		L0StopWritesThreshold:       l0Max,
 		MaxOpenFiles:                openFilesMax,
 		DisableAutomaticCompactions: cfg.NoCompactions,
+		ReadOnly:                    cfg.ReadOnly,
 		EventListener: &pebble.EventListener{
 			BackgroundError: func(err error) { s.fail(newFault(s.dir, "in the background", err)) },
 			DataCorruption: func(info pebble.DataCorruptionInfo) {
@@ -162,10 +167,12 @@ const creatingName = "CREATING"
 
 // prepare makes the directory ready for Pebble, refuses a store of the future,
 // and reports whether there is none yet.
-func (s *Store) prepare() (creating bool, err error) {
+func (s *Store) prepare(readOnly bool) (creating bool, err error) {
 	doing := func(err error) error { return newFault(s.dir, "open", err) }
-	if err := s.fs.MkdirAll(s.dir, 0o700); err != nil {
-		return false, doing(err)
+	if !readOnly {
+		if err := s.fs.MkdirAll(s.dir, 0o700); err != nil {
+			return false, doing(err)
+		}
 	}
 	names, err := s.fs.List(s.dir)
 	if err != nil {
@@ -185,6 +192,10 @@ func (s *Store) prepare() (creating bool, err error) {
 		creating = creating || name == creatingName
 	}
 	switch {
+	case readOnly && (creating || version == ""):
+		return false, ErrNone
+	case readOnly:
+		return false, nil
 	case creating:
 		for _, name := range names {
 			if name == creatingName || name == "LOCK" {

@@ -52,8 +52,11 @@ experiments/mutants:    golang.org/x/tools/txtar
 internal/host:          core/proc disk golang.org/x/sys/unix
 net/client:             core core/proc core/actor net/wire net/tlsnet
 internal/datadir:       core core/proc disk/osfile
+internal/history:       core core/seal core/journal core/actor core/shard disk disk/pebblekv
+internal/verify:        core core/actor core/journal core/shard disk disk/osfile internal/datadir internal/history
 internal/node:          internal/datadir disk core/proc core core/actor core/shard core/gateway net/wire net/tlsnet net/client internal/host disk/osfile disk/pebblekv disk/losefs checkers workloads
-cmd/actordb:            internal/testbed experiments/mutants workloads checkers sim sim/fault core github.com/alecthomas/kong github.com/schollz/progressbar/v3 github.com/jedib0t/go-pretty/v6/... golang.org/x/term
+internal/nodetest:      internal/node disk core/proc core core/shard core/gateway disk/osfile disk/pebblekv checkers workloads
+cmd/actordb:            disk/osfile internal/datadir internal/verify internal/testbed experiments/mutants workloads checkers sim sim/fault core github.com/alecthomas/kong github.com/schollz/progressbar/v3 github.com/jedib0t/go-pretty/v6/... golang.org/x/term
 internal/tools/unsimulated:
 examples/primarybackup: disk core/proc sim sim/fault net/simnet
 
@@ -66,7 +69,7 @@ const testImportsText = `
 pgregory.net/rapid
 github.com/rogpeppe/go-internal/testscript
 golang.org/x/tools/go/analysis/analysistest
-disk/disktest disk/simfile disk/memkv disk/osfile disk/losefs sim internal/proctest
+disk/disktest disk/simfile disk/memkv disk/osfile disk/losefs sim internal/proctest internal/nodetest workloads
 `
 
 // lattice maps a folder to the imports that it is allowed.

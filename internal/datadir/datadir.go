@@ -17,6 +17,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"os"
 	"path/filepath"
@@ -46,6 +47,16 @@ type Identity struct {
 	Shards   int         `json:"shards"`
 	Secret   string      `json:"secret"`             // 32 bytes, hexadecimal: feeds the salts of personal columns
 	Restored *Restored   `json:"restored,omitempty"` // a backup it was made from
+	Sum      string      `json:"sum,omitempty"`      // CRC-32C of the fields before, hexadecimal
+}
+
+// sum is what Sum should be.
+func (id *Identity) sum() string {
+	text := fmt.Sprintf("%d %s %d %d %s", id.Version, id.Cluster, id.Node, id.Shards, id.Secret)
+	if r := id.Restored; r != nil {
+		text += fmt.Sprintf(" %q %q %q %q", r.Cluster, r.Backup, r.Until, r.At)
+	}
+	return fmt.Sprintf("%08x", crc32.Checksum([]byte(text), crc32.MakeTable(crc32.Castagnoli)))
 }
 
 // Restored says which backup a directory was made from.
@@ -95,6 +106,7 @@ func Fresh(node proc.NodeID, shards int) (*Identity, error) {
 
 // Write puts an identity into a directory, whole or not at all.
 func (id *Identity) Write(dir string) error {
+	id.Sum = id.sum()
 	b, err := json.MarshalIndent(id, "", "  ")
 	if err != nil {
 		return err
@@ -140,6 +152,9 @@ func ParseIdentity(path string, b []byte) (*Identity, error) {
 	}
 	if raw, err := hex.DecodeString(id.Secret); err != nil || len(raw) != 32 {
 		return nil, wrong("the secret is not 32 bytes in hexadecimal")
+	}
+	if id.Sum != "" && id.Sum != id.sum() {
+		return nil, wrong("its checksum says %s, its content %s", id.Sum, id.sum())
 	}
 	if id.Shards < 1 || id.Shards > ShardsMax {
 		return nil, wrong("%d shards, want 1 to %d", id.Shards, ShardsMax)
