@@ -32,10 +32,8 @@ package sqlitekv
 import (
 	"context"
 	"database/sql"
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -46,6 +44,7 @@ import (
 	sqlite3 "modernc.org/sqlite/lib"
 
 	"actordb/disk"
+	"actordb/disk/checked"
 )
 
 const (
@@ -55,11 +54,7 @@ const (
 
 	// idleReadersMax is how many connections, of 2 MB of cache each, are kept.
 	idleReadersMax = 4
-
-	sumBytes = 4
 )
-
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // ErrCorrupt is what a Fault wraps when bytes are not those that were written.
 // The store holds derived state: remove the file and rebuild it.
@@ -221,20 +216,10 @@ func (s *Store) faulty() error {
 	return nil
 }
 
-// seal returns what is stored for a value.
-func seal(key, value []byte) []byte {
-	p := make([]byte, sumBytes, sumBytes+len(value))
-	binary.LittleEndian.PutUint32(p, crc32.Update(crc32.Checksum(key, castagnoli), castagnoli, value))
-	return append(p, value...)
-}
-
 // unseal returns the value in what was stored.
 func unseal(key, stored []byte) ([]byte, error) {
-	if len(stored) < sumBytes {
-		return nil, fmt.Errorf("value of key %x: %w", key, ErrCorrupt)
-	}
-	value := stored[sumBytes:]
-	if crc32.Update(crc32.Checksum(key, castagnoli), castagnoli, value) != binary.LittleEndian.Uint32(stored) {
+	value, ok := checked.Value(key, stored)
+	if !ok {
 		return nil, fmt.Errorf("value of key %x: %w", key, ErrCorrupt)
 	}
 	return value, nil
@@ -284,7 +269,7 @@ func (s *Store) Apply(b *disk.Batch) error {
 			if m.Delete {
 				_, err = s.del.Exec(blob(m.Key))
 			} else {
-				_, err = s.put.Exec(blob(m.Key), seal(m.Key, m.Value))
+				_, err = s.put.Exec(blob(m.Key), checked.Seal(m.Key, m.Value))
 			}
 			if err != nil {
 				return err

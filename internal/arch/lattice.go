@@ -39,7 +39,10 @@ disk/disktest:          disk
 disk/osfile:            disk golang.org/x/sys/unix
 disk/losefs:            disk
 disk/pebblekv:          disk github.com/cockroachdb/pebble/v2 github.com/cockroachdb/pebble/v2/...
-disk/sqlitekv:          disk modernc.org/sqlite modernc.org/sqlite/lib
+disk/checked:
+disk/sqlitekv:          disk disk/checked modernc.org/sqlite modernc.org/sqlite/lib
+disk/pgkv:              disk disk/checked github.com/jackc/pgx/v5 github.com/jackc/pgx/v5/pgconn github.com/jackc/pgx/v5/pgxpool
+disk/pgkv/pgtest:
 net/tlsnet:             core core/proc github.com/spiffe/go-spiffe/v2/... golang.org/x/sync/semaphore
 
 # what clients do, and what must hold: never the engine's logic
@@ -70,6 +73,7 @@ pgregory.net/rapid
 github.com/rogpeppe/go-internal/testscript
 golang.org/x/tools/go/analysis/analysistest
 disk/disktest disk/simfile disk/memkv disk/osfile disk/losefs sim internal/proctest internal/nodetest workloads
+disk/pgkv/pgtest
 `
 
 // lattice maps a folder to the imports that it is allowed.
