@@ -72,11 +72,18 @@ type part struct {
 }
 
 // slot is 0 when it was never used. A grave, left by a forgotten actor, has
-// handle 0 and a tag.
+// handle 0 and a tag. The tag alone says where in its part a slot belongs, so
+// that a part grows without looking at its actors.
 type slot struct {
 	tag    uint32
 	handle uint32 // plus 1
 }
+
+// tagOf takes the hash's lower bits; the part comes from the top ones.
+func tagOf(hash uint64) uint32 { return uint32(hash) | 1 }
+
+// place is where the search for a tag begins. Its lowest bit is always set.
+func place(tag uint32, mask int) int { return int(tag>>1) & mask }
 
 func newDirectory() directory { return directory{seed: maphash.MakeSeed()} }
 
@@ -91,12 +98,10 @@ func (d *directory) hash(id core.ActorID) uint64 {
 	return maphash.String(d.seed, string(id))
 }
 
-func tagOf(hash uint64) uint32 { return uint32(hash>>8) | 1 }
-
 // probe returns the slot of an id, or the slot where it belongs.
 func (d *directory) probe(p *part, hash uint64, id core.ActorID) (at int, found bool) {
 	tag, mask, grave := tagOf(hash), len(p.slots)-1, -1
-	for i := int(hash>>40) & mask; ; i = (i + 1) & mask {
+	for i := place(tag, mask); ; i = (i + 1) & mask {
 		s := &p.slots[i]
 		switch {
 		case s.tag == 0 && grave >= 0:
@@ -174,13 +179,16 @@ func (d *directory) grow(p *part) {
 	if 2*live >= size {
 		size *= 2
 	}
-	old := p.slots
+	old, mask := p.slots, size-1
 	p.slots, p.used = make([]slot, size), live
 	for _, s := range old {
 		if s.handle == 0 {
 			continue
 		}
-		i, _ := d.probe(p, d.hash(d.at(s.handle-1).id), "")
+		i := place(s.tag, mask)
+		for p.slots[i].tag != 0 {
+			i = (i + 1) & mask
+		}
 		p.slots[i] = s
 	}
 }
