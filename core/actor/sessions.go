@@ -48,6 +48,7 @@ type Session struct {
 type Sessions struct {
 	limits SessionLimits
 	table  map[core.SessionID]*Session
+	recent *Session         // found last: commands come in runs of one session
 	expiry []core.SessionID // binary heap; an id's bytes begin with its expiry
 }
 
@@ -60,7 +61,23 @@ func NewSessions(limits SessionLimits) *Sessions {
 func (t *Sessions) Len() int { return len(t.table) }
 
 // Get returns a session, or nil.
-func (t *Sessions) Get(id core.SessionID) *Session { return t.table[id] }
+func (t *Sessions) Get(id core.SessionID) *Session {
+	if t.recent != nil && t.recent.ID == id {
+		return t.recent
+	}
+	s := t.table[id]
+	if s != nil {
+		t.recent = s
+	}
+	return s
+}
+
+func (t *Sessions) drop(id core.SessionID) {
+	delete(t.table, id)
+	if t.recent != nil && t.recent.ID == id {
+		t.recent = nil
+	}
+}
 
 // Verdict is what a session says to a command.
 type Verdict uint8
@@ -76,7 +93,7 @@ func (t *Sessions) Look(c *core.Command, digest uint64, now core.Timestamp) (Ver
 	if c.Number == 0 {
 		return Decline, nil, core.CodeMalformed
 	}
-	s := t.table[c.Session]
+	s := t.Get(c.Session)
 	if s == nil {
 		switch expires := c.Session.Expires(); {
 		case expires <= now:
@@ -136,7 +153,7 @@ func (s *Session) below(n core.CommandNumber) int {
 
 // Admit returns the session, making it if it is new.
 func (t *Sessions) Admit(id core.SessionID) *Session {
-	s := t.table[id]
+	s := t.Get(id)
 	if s == nil {
 		s = &Session{ID: id}
 		t.table[id] = s
@@ -147,28 +164,32 @@ func (t *Sessions) Admit(id core.SessionID) *Session {
 
 // Record puts an answer in its place, or replaces a pending one. Below the floor
 // nothing is kept: a later command of the same block declared it answered.
-func (s *Session) Record(r Recorded) {
+func (s *Session) Record(r *Recorded) {
 	if r.Number < s.Floor {
 		return
 	}
 	i, found := s.find(r.Number)
 	if found {
-		s.Answers[i] = r
+		s.Answers[i] = *r
 		return
 	}
-	s.Answers = slices.Insert(s.Answers, i, r)
+	if i == len(s.Answers) {
+		s.Answers = append(s.Answers, *r)
+		return
+	}
+	s.Answers = slices.Insert(s.Answers, i, *r)
 }
 
 // Forget drops a pending answer whose block came to nothing, and the session
 // with it if it has nothing else: a replica that replays does not have it either.
 func (t *Sessions) Forget(id core.SessionID, n core.CommandNumber) {
-	s := t.table[id]
+	s := t.Get(id)
 	if s == nil {
 		return
 	}
 	s.forget(n)
 	if s.Floor == 0 && len(s.Answers) == 0 {
-		delete(t.table, id)
+		t.drop(id)
 		t.remove(slices.Index(t.expiry, id))
 	}
 }
@@ -196,7 +217,7 @@ func (s *Session) Raise(floor core.CommandNumber) {
 func (t *Sessions) Expire(now core.Timestamp, gone func(core.SessionID)) {
 	for len(t.expiry) > 0 && t.expiry[0].Expires() < now {
 		id := t.remove(0)
-		delete(t.table, id)
+		t.drop(id)
 		if gone != nil {
 			gone(id)
 		}

@@ -91,7 +91,7 @@ func TestSessionsAgainstModel(t *testing.T) {
 				}
 				r := Recorded{Number: c.Number, Digest: digest, Seq: core.Seq(now), Timestamp: now, Pending: true}
 				s := table.Admit(c.Session)
-				s.Record(r)
+				s.Record(&r)
 				if w.answers[c.Session] == nil {
 					w.answers[c.Session] = map[core.CommandNumber]Recorded{}
 				}
@@ -110,7 +110,7 @@ func TestSessionsAgainstModel(t *testing.T) {
 				if s == nil {
 					t.Skip("expired in flight")
 				}
-				s.Record(f.r)
+				s.Record(&f.r)
 				s.Raise(f.c.AckedBelow)
 				if f.c.Number >= w.floor[f.c.Session] {
 					w.answers[f.c.Session][f.c.Number] = f.r
@@ -177,10 +177,10 @@ func TestSessionsAgainstModel(t *testing.T) {
 // recorded below the floor, on leader and follower alike.
 func TestNothingIsRecordedBelowTheFloor(t *testing.T) {
 	s := &Session{}
-	s.Record(Recorded{Number: 1, Pending: true})
-	s.Record(Recorded{Number: 5})
+	s.Record(&Recorded{Number: 1, Pending: true})
+	s.Record(&Recorded{Number: 5})
 	s.Raise(5)
-	s.Record(Recorded{Number: 1})
+	s.Record(&Recorded{Number: 1})
 	if len(s.Answers) != 1 || s.Answers[0].Number != 5 {
 		t.Errorf("%+v", s.Answers)
 	}
@@ -200,7 +200,7 @@ func BenchmarkLookAndRecord(b *testing.B) {
 		if v, _, code := table.Look(&c, 1, 1); v != Run {
 			b.Fatal(code)
 		}
-		s.Record(Recorded{Number: c.Number, Digest: 1})
+		s.Record(&Recorded{Number: c.Number, Digest: 1})
 		s.Raise(c.AckedBelow)
 	}
 }

@@ -2,6 +2,7 @@ package journal
 
 import (
 	"encoding/binary"
+	"slices"
 
 	"actordb/core"
 	"actordb/core/seal"
@@ -24,6 +25,7 @@ type Builder struct {
 	personal  []byte
 	leaves    []byte
 	footer    []byte
+	data      []byte
 	nOutcomes int
 
 	sessions   []core.SessionID
@@ -178,7 +180,7 @@ func (b *Builder) State(actor int, seq core.Seq, state []byte) {
 	b.states = append(d, state...)
 }
 
-// Finish returns the block in memory of its own, and its hash.
+// Finish returns the block, which is good until the next Start, and its hash.
 func (b *Builder) Finish() ([]byte, seal.Hash) {
 	b.buildFooter()
 	sizes := [5]int{len(b.outcomes), len(b.rows), len(b.states), len(b.footer), len(b.personal)}
@@ -186,13 +188,14 @@ func (b *Builder) Finish() ([]byte, seal.Hash) {
 	for _, n := range sizes {
 		total += n
 	}
-	data := make([]byte, 0, total)
+	data := slices.Grow(b.data[:0], total)
 	data = appendHeader(data, &b.header, b.nOutcomes, len(b.rowEnds), sizes)
 	data = append(data, b.outcomes...)
 	data = append(data, b.rows...)
 	data = append(data, b.states...)
 	data = append(data, b.footer...)
 	data = append(data, b.personal...)
+	b.data = data
 	return data, blockHash(data[:headerBytes], b.outcomes, b.leaves, b.states, b.footer)
 }
 

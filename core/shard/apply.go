@@ -101,20 +101,20 @@ func (s *Shard) applyFlight(f *flight) {
 			s.storeSnapshot(t.actor.handle, t.seq, f.index, t.snapshot)
 		}
 	}
-	for i := range f.commands {
-		d := &f.commands[i]
-		if d.command.Kind.Changes() {
-			session := s.sessions.Get(d.command.Session)
+	for _, p := range f.commands {
+		if p.command.Kind.Changes() {
+			session := s.sessions.Get(p.command.Session)
 			if session == nil {
-				core.Assert(false, "session %s of a block in flight is gone", d.command.Session)
+				core.Assert(false, "session %s of a block in flight is gone", p.command.Session)
 			}
-			session.Record(actor.Recorded{Number: d.command.Number, Digest: d.digest, Code: d.answer.Code,
-				Detail: d.answer.Detail, Seq: d.answer.Seq, Count: d.answer.Count, Timestamp: d.answer.Timestamp})
-			session.Raise(d.command.AckedBelow)
+			p.recorded.Pending = false
+			session.Record(&p.recorded)
+			session.Raise(p.command.AckedBelow)
 			s.dirtySession(session)
 		}
-		s.answer(d.from, &d.answer)
-		s.release(d.pending)
+		a := recordedAnswer(&p.command, &p.recorded)
+		s.answer(p.from, &a)
+		s.release(p)
 	}
 	for i := range f.reads {
 		s.answerRead(&f.reads[i])
@@ -161,7 +161,7 @@ func (s *Shard) applyBlock(index core.Index, b *journal.Block) {
 	for i := range b.Outcomes {
 		o := &b.Outcomes[i]
 		session := s.sessions.Admit(o.Session)
-		session.Record(actor.Recorded{Number: o.Number, Digest: o.Digest, Code: o.Code, Detail: o.Detail,
+		session.Record(&actor.Recorded{Number: o.Number, Digest: o.Digest, Code: o.Code, Detail: o.Detail,
 			Seq: o.Seq, Count: o.Count, Timestamp: b.Timestamp})
 		session.Raise(o.AckedBelow)
 		s.dirtySession(session)

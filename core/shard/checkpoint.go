@@ -87,7 +87,7 @@ func (s *Shard) storeSnapshot(handle uint32, seq core.Seq, index core.Index, sta
 	batch := &disk.Batch{}
 	batch.Put(snapshotKey(k.id, seq), append(value, state...))
 	list := append(k.snapshots(), seq)
-	if keep := s.kinds[k.id.Type()].Policy().Keep(); len(list) > keep {
+	if keep := s.kindOf(k.id).policy.Keep(); len(list) > keep {
 		for _, old := range list[:len(list)-keep] {
 			s.out.Mark(markPrune)
 			s.checkpoint.pruned = append(s.checkpoint.pruned, snapshotKey(k.id, old))
@@ -315,7 +315,7 @@ func decodeSession(session *actor.Session, b []byte) error {
 		a.Seq = core.Seq(r.uvarint())
 		a.Count = uint32(r.uvarint())
 		a.Timestamp = core.Timestamp(r.uvarint())
-		session.Record(a)
+		session.Record(&a)
 	}
 	return r.end()
 }

@@ -15,18 +15,11 @@ import (
 type flight struct {
 	index    core.Index
 	term     core.Term
-	data     []byte
 	header   journal.Header
 	chain    seal.Hash // after the block
-	commands []decided
+	commands []*pending
 	touched  []touched
 	reads    []read // of states that the block made
-}
-
-// decided is a command in a block with the answer that it will get.
-type decided struct {
-	*pending
-	answer core.Answer
 }
 
 // touched is an actor with events in a block, as it is after it.
@@ -196,7 +189,7 @@ func (s *Shard) warm(p *pending) *hot {
 // isNew tells whether a command is to be run. If not, it has been dealt with.
 func (s *Shard) isNew(p *pending, now core.Timestamp) bool {
 	c := &p.command
-	verdict, recorded, code := s.sessions.Look(c, p.digest, now)
+	verdict, recorded, code := s.sessions.Look(c, p.recorded.Digest, now)
 	switch {
 	case verdict == actor.Run:
 		return true
@@ -227,7 +220,7 @@ func (s *Shard) decide(p *pending) {
 		return
 	}
 	outcome := journal.Outcome{Session: c.Session, Number: c.Number, AckedBelow: c.AckedBelow,
-		Digest: p.digest, Principal: c.Principal, Seq: a.seq}
+		Digest: p.recorded.Digest, Principal: c.Principal, Seq: a.seq}
 	s.decision.Reset()
 	if c.Expected != core.AnySeq && c.Expected != a.seq {
 		outcome.Code = core.CodeWrongSeq
@@ -281,10 +274,10 @@ func (s *Shard) record(p *pending, a *hot, o *journal.Outcome) {
 		session.Generation, session.Entry = generation, b.Session(session.ID)
 	}
 	b.Outcome(session.Entry, int(a.entry), o)
-	r := actor.Recorded{Number: o.Number, Digest: o.Digest, Code: o.Code, Detail: o.Detail, Seq: o.Seq,
+	p.recorded = actor.Recorded{Number: o.Number, Digest: o.Digest, Code: o.Code, Detail: o.Detail, Seq: o.Seq,
 		Count: o.Count, Timestamp: b.Timestamp(), Pending: true}
-	session.Record(r)
-	f.commands = append(f.commands, decided{pending: p, answer: recordedAnswer(&p.command, &r)})
+	session.Record(&p.recorded)
+	f.commands = append(f.commands, p)
 }
 
 func recordedAnswer(c *core.Command, r *actor.Recorded) core.Answer {
@@ -303,7 +296,7 @@ func (s *Shard) propose(f *flight) bool {
 		t := &f.touched[i]
 		a := t.actor
 		t.seq, a.last = a.seq, next
-		policy := a.kind.Policy()
+		policy := &a.kind.policy
 		if due := a.seq-a.snap >= policy.Every(); due || policy.Light {
 			state := a.kind.AppendState(s.scratch[:0], a.state)
 			if len(state) > actor.StateBytesMax {
@@ -353,15 +346,15 @@ func (s *Shard) proposeFence(p *pending) bool {
 	c := &p.command
 	f := s.newFlight(journal.Fence)
 	f.header.Raise = core.Epoch(binary.LittleEndian.Uint64(c.Payload))
-	f.commands = append(f.commands, decided{pending: p, answer: core.Answer{
-		Session: c.Session, Number: c.Number, Kind: c.Kind, Status: core.Accepted, Timestamp: f.header.Timestamp}})
+	p.recorded.Timestamp = f.header.Timestamp
+	f.commands = append(f.commands, p)
 	data, hash := journal.EncodeFence(f.header)
 	return s.launch(f, data, hash, s.journal.Last()+1)
 }
 
 // launch proposes a block. The leader alone proposes, so its index is known.
 func (s *Shard) launch(f *flight, data []byte, hash seal.Hash, index core.Index) bool {
-	f.index, f.data = index, data
+	f.index = index
 	f.chain = seal.Chain(s.headChain, hash)
 	s.headChain, s.headClock = f.chain, f.header.Timestamp
 	s.flights = append(s.flights, f)
@@ -390,11 +383,10 @@ func (s *Shard) dropOverlay() {
 				s.cool(a)
 			}
 		}
-		for i := range f.commands {
-			d := &f.commands[i]
-			s.sessions.Forget(d.command.Session, d.command.Number)
-			again = append(again, d.pending)
+		for _, p := range f.commands {
+			s.sessions.Forget(p.command.Session, p.command.Number)
 		}
+		again = append(again, f.commands...)
 		for i := range f.reads {
 			readers = append(readers, f.reads[i].pending)
 		}
@@ -428,7 +420,7 @@ func (s *Shard) decideRead(p *pending) {
 		s.history(p, handle, k)
 		return
 	case k == nil:
-		kind := s.kinds[c.Actor.Type()]
+		kind := s.kindOf(c.Actor)
 		r.answer.State = kind.AppendState(nil, kind.New(c.Actor))
 		s.reads = append(s.reads, r)
 		return

@@ -68,7 +68,7 @@ func (s *Shard) hydrate(a *hot) {
 	w := &walk{handle: a.handle, target: k.seq}
 	s.begin(w)
 	switch {
-	case a.kind.Policy().Light && k.last > s.journal.Floor():
+	case a.kind.policy.Light && k.last > s.journal.Floor():
 		w.step, w.at = walkLight, k.last
 		s.visit(w)
 	case k.snap() > 0:
@@ -213,7 +213,7 @@ func (s *Shard) visited(w *walk, data []byte) bool {
 }
 
 func (s *Shard) visitLight(w *walk, k *known, b *journal.Block) bool {
-	kind := s.kinds[k.id.Type()]
+	kind := s.kindOf(k.id)
 	if light, ok := b.LightStateOf(k.id); ok && light.Seq == w.target {
 		state, err := kind.DecodeState(light.State)
 		if err == nil {
@@ -237,7 +237,7 @@ func (s *Shard) visitLight(w *walk, k *known, b *journal.Block) bool {
 
 // visitForward folds the block's events and goes on to the next newer one.
 func (s *Shard) visitForward(w *walk, b *journal.Block, entry *journal.ActorEntry) bool {
-	kind := s.kinds[entry.ID.Type()]
+	kind := s.kindOf(entry.ID)
 	for i, ordinal := range entry.Rows {
 		seq := entry.First + core.Seq(i)
 		if seq <= w.base || seq > w.target {
@@ -358,7 +358,7 @@ func (s *Shard) nextHydration() {
 // snapshotRead takes the KV's answer about a snapshot.
 func (s *Shard) snapshotRead(w *walk, res *disk.KVResult) {
 	k := s.actors.at(w.handle)
-	kind := s.kinds[k.id.Type()]
+	kind := s.kindOf(k.id)
 	if res.Err != nil {
 		if w.tries++; w.tries < kvAttempts {
 			s.askSnapshot(w, k)
@@ -419,7 +419,7 @@ func (s *Shard) unlink(a *hot) {
 
 // heat gives an actor a place in memory. Its state is yet to come.
 func (s *Shard) heat(handle uint32, k *known) *hot {
-	a := &hot{handle: handle, kind: s.kinds[k.id.Type()]}
+	a := &hot{handle: handle, kind: s.kindOf(k.id)}
 	k.hot = a
 	s.hotCount++
 	s.use(a)

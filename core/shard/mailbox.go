@@ -6,6 +6,7 @@ import (
 	"github.com/cespare/xxhash/v2"
 
 	"actordb/core"
+	"actordb/core/actor"
 	"actordb/core/proc"
 	"actordb/net/wire"
 )
@@ -13,10 +14,10 @@ import (
 // pending is a command from its arrival to its answer. It is large, so it is
 // passed by pointer and used again (see Shard.take and Shard.release).
 type pending struct {
-	from    proc.Addr
-	command core.Command
-	digest  uint64
-	size    int
+	from     proc.Addr
+	command  core.Command
+	size     int
+	recorded actor.Recorded // its digest from the door on, the rest once it is decided
 }
 
 // spareMax bounds the pendings kept for use.
@@ -36,6 +37,10 @@ func (s *Shard) release(p *pending) {
 	core.Assert(s.parked > 0 && s.mailbox.bytes >= p.size, "a command is answered twice")
 	s.parked--
 	s.mailbox.bytes -= p.size
+	s.keep(p)
+}
+
+func (s *Shard) keep(p *pending) {
 	if len(s.spare) < spareMax {
 		*p = pending{}
 		s.spare = append(s.spare, p)
@@ -111,30 +116,24 @@ func (s *Shard) receive(from proc.Addr, peer string, frame []byte) {
 		s.out.Mark(markBadFrame)
 		return
 	}
-	var c core.Command
-	for r.Command(&c) {
-		if code, detail := s.door(&c, peer); code != core.CodeNone {
-			s.refuse(from, &c, code, detail)
-		} else {
-			size := commandSize(&c)
-			switch {
-			case s.phase != phaseServing || !s.leading:
-				s.refuse(from, &c, core.CodeNotLeader, "")
-			case s.mailbox.len()+s.parked+1 > s.cfg.MailboxCommands || s.mailbox.bytes+size > s.cfg.MailboxBytes:
-				s.out.Mark(markOverload)
-				s.refuse(from, &c, core.CodeOverloaded, "")
-			default:
-				p := s.take()
-				p.from, p.command, p.size = from, c, size
-				if c.Kind.Changes() {
-					p.digest = digest(&c)
-				}
-				s.mailbox.push(p)
-				s.mailbox.bytes += size
-			}
+	trusted := s.trusted(peer)
+	p := s.take()
+	for r.Command(&p.command) {
+		c := &p.command
+		code, detail := s.door(c, trusted)
+		if code != core.CodeNone {
+			s.refuse(from, c, code, detail)
+			continue
 		}
-		c.Events = nil // the queue keeps the slice
+		p.from, p.size = from, commandSize(c)
+		if c.Kind.Changes() {
+			p.recorded.Digest = s.digest(c)
+		}
+		s.mailbox.push(p)
+		s.mailbox.bytes += p.size
+		p = s.take()
 	}
+	s.keep(p)
 	if r.Err() != nil {
 		s.out.Mark(markBadFrame)
 	}
@@ -150,8 +149,8 @@ func commandSize(c *core.Command) int {
 
 // door checks what can be checked without the state. A command refused here
 // has no effect and never will have: the answer depends on it alone.
-func (s *Shard) door(c *core.Command, peer string) (core.Code, string) {
-	if !s.trusted(peer) {
+func (s *Shard) door(c *core.Command, trusted bool) (core.Code, string) {
+	if !trusted {
 		return core.CodeNotPermitted, "commands come through a gateway"
 	}
 	if c.Kind == core.Fence && !s.operator(c.Principal) {
@@ -167,46 +166,54 @@ func (s *Shard) door(c *core.Command, peer string) (core.Code, string) {
 		if len(c.Payload) != 8 {
 			return core.CodeMalformed, "a fence's payload is its epoch, 8 bytes"
 		}
-		return core.CodeNone, ""
+	} else {
+		kind := s.kindOf(c.Actor)
+		switch {
+		case kind == nil:
+			return core.CodeUnknownType, "no such actor type"
+		case c.Kind == core.Append && !kind.policy.AllowAppend:
+			return core.CodeAppendForbidden, ""
+		}
 	}
-	kind := s.kinds[c.Actor.Type()]
+	return s.room(c)
+}
+
+// room tells whether the replica can take one more command in.
+func (s *Shard) room(c *core.Command) (core.Code, string) {
 	switch {
-	case kind == nil:
-		return core.CodeUnknownType, "no such actor type"
-	case c.Kind == core.Append && !kind.Policy().AllowAppend:
-		return core.CodeAppendForbidden, ""
+	case s.phase != phaseServing || !s.leading:
+		return core.CodeNotLeader, ""
+	case s.mailbox.len()+s.parked+1 > s.cfg.MailboxCommands || s.mailbox.bytes+commandSize(c) > s.cfg.MailboxBytes:
+		s.out.Mark(markOverload)
+		return core.CodeOverloaded, ""
 	}
 	return core.CodeNone, ""
 }
 
 // digest tells a repeated command from another one under the same number. Each
 // field's length goes in, so that no two commands are the same bytes.
-func digest(c *core.Command) uint64 {
-	var h xxhash.Digest
-	h.Reset()
-	var b [24]byte
-	b[0] = byte(c.Kind)
-	binary.LittleEndian.PutUint64(b[1:], uint64(c.Expected))
-	binary.LittleEndian.PutUint32(b[9:], uint32(len(c.Payload)))
-	_, _ = h.Write(b[:13])
-	_, _ = h.WriteString(string(c.Actor))
-	_, _ = h.Write([]byte{0})
-	_, _ = h.WriteString(c.Type)
-	_, _ = h.Write([]byte{0})
-	_, _ = h.Write(c.Payload)
+func (s *Shard) digest(c *core.Command) uint64 {
+	d := append(s.digested[:0], byte(c.Kind))
+	d = binary.LittleEndian.AppendUint64(d, uint64(c.Expected))
+	d = binary.LittleEndian.AppendUint32(d, uint32(len(c.Payload)))
+	d = append(d, c.Actor...)
+	d = append(d, 0)
+	d = append(d, c.Type...)
+	d = append(d, 0)
+	d = append(d, c.Payload...)
 	for i := range c.Events {
 		e := &c.Events[i]
-		binary.LittleEndian.PutUint64(b[:], uint64(e.EventTime))
-		binary.LittleEndian.PutUint32(b[8:], uint32(len(e.Payload)))
-		binary.LittleEndian.PutUint32(b[12:], uint32(len(e.Personal)))
-		binary.LittleEndian.PutUint16(b[16:], e.Version)
-		b[18] = byte(len(e.Type))
-		_, _ = h.Write(b[:19])
-		_, _ = h.WriteString(e.Type)
-		_, _ = h.Write(e.Payload)
-		_, _ = h.Write(e.Personal)
+		d = binary.LittleEndian.AppendUint64(d, uint64(e.EventTime))
+		d = binary.LittleEndian.AppendUint32(d, uint32(len(e.Payload)))
+		d = binary.LittleEndian.AppendUint32(d, uint32(len(e.Personal)))
+		d = binary.LittleEndian.AppendUint16(d, e.Version)
+		d = append(append(d, byte(len(e.Type))), e.Type...)
+		d = append(append(d, e.Payload...), e.Personal...)
 	}
-	return h.Sum64()
+	if cap(d) <= reuseAnswer {
+		s.digested = d
+	}
+	return xxhash.Sum64(d)
 }
 
 // reject answers at the door a command that is inside already.

@@ -213,7 +213,7 @@ func Marks() []proc.Mark {
 
 // hot is an actor in memory, or on its way there.
 type hot struct {
-	kind    actor.Kind
+	kind    *kind
 	state   actor.State // nil while it hydrates
 	waiting []*pending  // until it is hydrated
 	seq     core.Seq    // of the head state
@@ -231,6 +231,25 @@ type hot struct {
 	touched    bool   // has events in the block being built
 }
 
+// kind is an actor type with its policy at hand.
+type kind struct {
+	actor.Kind
+	policy actor.Policy
+}
+
+// kindOf is the type of an actor, or nil.
+func (s *Shard) kindOf(id core.ActorID) *kind {
+	name := id.Type()
+	if s.usual == nil || s.usual.Name() != name {
+		k := s.kinds[name]
+		if k == nil {
+			return nil
+		}
+		s.usual = k
+	}
+	return s.usual
+}
+
 type phase uint8
 
 const (
@@ -245,7 +264,8 @@ const (
 type Shard struct {
 	cfg   Config
 	env   proc.Env
-	kinds map[string]actor.Kind
+	kinds map[string]*kind
+	usual *kind // looked up last: commands come in runs of one type
 
 	now   proc.Now      // of the present step
 	out   *proc.Effects // of the present step
@@ -280,6 +300,7 @@ type Shard struct {
 	lightBytes  int           // of states that the block being built will carry
 	decision    actor.Decision
 	scratch     []byte
+	digested    []byte
 
 	mailbox  mailbox
 	spare    []*pending
@@ -317,7 +338,7 @@ type outbound struct {
 func New(cfg Config, env proc.Env) *Shard {
 	core.Assert(cfg.Validate() == nil, "invalid config: %v", cfg.Validate())
 	s := &Shard{
-		cfg: cfg, env: env, kinds: make(map[string]actor.Kind),
+		cfg: cfg, env: env, kinds: make(map[string]*kind),
 		journal:  journal.New(cfg.journal()),
 		sessions: actor.NewSessions(cfg.Sessions),
 		actors:   newDirectory(),
@@ -326,7 +347,7 @@ func New(cfg Config, env proc.Env) *Shard {
 	}
 	s.builder = journal.NewBuilder(&s.salter)
 	for _, k := range cfg.Kinds {
-		s.kinds[k.Name()] = k
+		s.kinds[k.Name()] = &kind{Kind: k, policy: k.Policy()}
 	}
 	return s
 }

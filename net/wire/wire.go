@@ -256,7 +256,7 @@ func (r *Reader) Command(c *core.Command) bool {
 	if !r.more() {
 		return false
 	}
-	*c = core.Command{Events: c.Events[:0]}
+	c.Events = c.Events[:0] // every other field is set below
 	copy(c.Session[:], r.take(16, "session"))
 	c.Number = core.CommandNumber(r.uvarint("number"))
 	below := core.CommandNumber(r.uvarint("acked"))
@@ -295,7 +295,6 @@ func (r *Reader) Answer(a *core.Answer) bool {
 	if !r.more() {
 		return false
 	}
-	*a = core.Answer{}
 	copy(a.Session[:], r.take(16, "session"))
 	a.Number = core.CommandNumber(r.uvarint("number"))
 	a.Kind = core.CommandKind(r.byte("kind"))
