@@ -146,9 +146,9 @@ func (s *Shard) applyBlock(index core.Index, b *journal.Block) {
 			s.halt(fmt.Errorf("entry %d: events of %s begin at %d after %d", index, entry.ID, entry.First, k.seq))
 			return
 		}
-		if a := k.hot; a != nil && a.state != nil {
+		if a := s.memory.of(k); a != nil && a.state != nil {
 			for _, ordinal := range entry.Rows {
-				if err := s.evolve(a.kind, a.state, b, int(ordinal)); err != nil {
+				if err := s.evolve(s.kindList[a.kind], a.state, b, int(ordinal)); err != nil {
 					s.halt(err)
 					return
 				}

@@ -229,12 +229,12 @@ func (s *Shard) forceSnapshots() {
 	for n := 0; len(c.force) > 0 && n < s.cfg.Hydrations; n++ {
 		handle := c.force[len(c.force)-1]
 		k := s.actors.at(handle)
-		a := k.hot
+		a := s.memory.of(k)
 		switch {
 		case k.uncovered == 0 || k.seq == 0 || a != nil && a.flights > 0:
 			// Covered meanwhile, or busy: the next round finds it again.
 		case a != nil && a.state != nil:
-			state := a.kind.AppendState(nil, a.state)
+			state := s.kindList[a.kind].AppendState(nil, a.state)
 			if len(state) <= actor.StateBytesMax {
 				s.out.Mark(markForceSnapshot)
 				a.snap = a.seq

@@ -168,19 +168,16 @@ func (s *Shard) lookup(id core.ActorID, create bool) (uint32, *known) {
 // it is.
 func (s *Shard) warm(p *pending) *hot {
 	handle, k := s.lookup(p.command.Actor, true)
-	a := k.hot
+	a := s.memory.of(k)
 	if a == nil {
 		a = s.heat(handle, k)
-		if k.seq == 0 {
-			a.state = a.kind.New(k.id)
-		}
 	} else {
-		s.use(a)
+		s.memory.use(a)
 	}
 	if a.state != nil {
 		return a
 	}
-	a.waiting = append(a.waiting, p)
+	a.hydration.waiting = append(a.hydration.waiting, p)
 	s.waiting++
 	s.hydrate(a)
 	return nil
@@ -225,7 +222,7 @@ func (s *Shard) decide(p *pending) {
 	if c.Expected != core.AnySeq && c.Expected != a.seq {
 		outcome.Code = core.CodeWrongSeq
 	} else {
-		refusal, err := a.kind.Decide(a.state, c, &s.decision)
+		refusal, err := s.kindList[a.kind].Decide(a.state, c, &s.decision)
 		switch {
 		case errors.Is(err, actor.ErrNoSuchCommand):
 			s.reject(p, core.CodeUnknownType, clip("no such command: "+c.Type))
@@ -296,9 +293,10 @@ func (s *Shard) propose(f *flight) bool {
 		t := &f.touched[i]
 		a := t.actor
 		t.seq, a.last = a.seq, next
-		policy := &a.kind.policy
+		kind := s.kindList[a.kind]
+		policy := &kind.policy
 		if due := a.seq-a.snap >= policy.Every(); due || policy.Light {
-			state := a.kind.AppendState(s.scratch[:0], a.state)
+			state := kind.AppendState(s.scratch[:0], a.state)
 			if len(state) > actor.StateBytesMax {
 				state = nil // it is folded from events instead
 			}
@@ -378,8 +376,7 @@ func (s *Shard) dropOverlay() {
 	var again, readers []*pending
 	for _, f := range flights {
 		for i := range f.touched {
-			a := f.touched[i].actor
-			if k := s.actors.at(a.handle); k.hot == a {
+			if a := f.touched[i].actor; a.self != 0 { // an earlier flight may have touched it too
 				s.cool(a)
 			}
 		}
@@ -450,5 +447,5 @@ func (s *Shard) decideRead(p *pending) {
 // readState puts the head state into an answer.
 func (s *Shard) readState(r *read) {
 	r.answer.Seq = r.actor.seq
-	r.answer.State = r.actor.kind.AppendState(r.answer.State[:0], r.actor.state)
+	r.answer.State = s.kindList[r.actor.kind].AppendState(r.answer.State[:0], r.actor.state)
 }

@@ -9,15 +9,15 @@ import (
 
 // known is what a shard remembers of every actor that it has, in memory or not.
 // All fields but hot tell of durable events only. There may be millions: the
-// type is kept at 64 bytes.
+// type is kept at 56 bytes.
 type known struct {
 	id        core.ActorID
 	seq       core.Seq
 	last      core.Index  // block of its newest events
 	uncovered core.Index  // first block with events after its newest snapshot; 0: none
 	snaps     *[]core.Seq // retained snapshots, ascending; nil: none
-	hot       *hot
-	dirty     bool // changed since the last checkpoint
+	hot       place       // in memory, or 0
+	dirty     bool        // changed since the last checkpoint
 }
 
 func (k *known) snapshots() []core.Seq {
@@ -82,8 +82,8 @@ type slot struct {
 // tagOf takes the hash's lower bits; the part comes from the top ones.
 func tagOf(hash uint64) uint32 { return uint32(hash) | 1 }
 
-// place is where the search for a tag begins. Its lowest bit is always set.
-func place(tag uint32, mask int) int { return int(tag>>1) & mask }
+// home is where the search for a tag begins. Its lowest bit is always set.
+func home(tag uint32, mask int) int { return int(tag>>1) & mask }
 
 func newDirectory() directory { return directory{seed: maphash.MakeSeed()} }
 
@@ -101,7 +101,7 @@ func (d *directory) hash(id core.ActorID) uint64 {
 // probe returns the slot of an id, or the slot where it belongs.
 func (d *directory) probe(p *part, hash uint64, id core.ActorID) (at int, found bool) {
 	tag, mask, grave := tagOf(hash), len(p.slots)-1, -1
-	for i := place(tag, mask); ; i = (i + 1) & mask {
+	for i := home(tag, mask); ; i = (i + 1) & mask {
 		s := &p.slots[i]
 		switch {
 		case s.tag == 0 && grave >= 0:
@@ -185,7 +185,7 @@ func (d *directory) grow(p *part) {
 		if s.handle == 0 {
 			continue
 		}
-		i := place(s.tag, mask)
+		i := home(s.tag, mask)
 		for p.slots[i].tag != 0 {
 			i = (i + 1) & mask
 		}

@@ -51,7 +51,7 @@ const (
 // hydrate starts to bring an actor back to memory, unless that is under way or
 // too many are: then it starts when one of them has ended.
 func (s *Shard) hydrate(a *hot) {
-	if a.queued {
+	if a.hydration.queued {
 		return
 	}
 	for _, w := range s.walks {
@@ -60,7 +60,7 @@ func (s *Shard) hydrate(a *hot) {
 		}
 	}
 	if len(s.walks) >= s.cfg.Hydrations {
-		a.queued = true
+		a.hydration.queued = true
 		s.wanted = append(s.wanted, a)
 		return
 	}
@@ -68,13 +68,13 @@ func (s *Shard) hydrate(a *hot) {
 	w := &walk{handle: a.handle, target: k.seq}
 	s.begin(w)
 	switch {
-	case a.kind.policy.Light && k.last > s.journal.Floor():
+	case s.kindList[a.kind].policy.Light && k.last > s.journal.Floor():
 		w.step, w.at = walkLight, k.last
 		s.visit(w)
 	case k.snap() > 0:
 		s.askSnapshot(w, k)
 	default:
-		s.walkFrom(w, k, 0, a.kind.New(k.id))
+		s.walkFrom(w, k, 0, s.kindList[a.kind].New(k.id))
 	}
 }
 
@@ -318,7 +318,7 @@ func (s *Shard) finishWalk(w *walk) {
 		c := &w.request.command
 		s.reads = append(s.reads, read{pending: w.request, answer: core.Answer{Session: c.Session, Number: c.Number,
 			Kind: c.Kind, Status: core.Accepted, Seq: k.seq, Timestamp: s.clock, State: w.events}})
-	} else if a := k.hot; a != nil && a.state == nil {
+	} else if a := s.memory.of(k); a != nil && a.state == nil {
 		if w.target != k.seq {
 			s.hydrate(a) // a follower applied more meanwhile
 			return
@@ -326,12 +326,13 @@ func (s *Shard) finishWalk(w *walk) {
 		core.Assert(w.base == k.seq, "%s hydrated to %d of %d", k.id, w.base, k.seq)
 		s.out.Mark(markHydrate)
 		if s.cfg.OnHydrate != nil {
-			s.cfg.OnHydrate(Hydrated{Actor: k.id, Snapshot: w.began, Seq: w.base, State: a.kind.AppendState(nil, w.state)})
+			s.cfg.OnHydrate(Hydrated{Actor: k.id, Snapshot: w.began, Seq: w.base, State: s.kindList[a.kind].AppendState(nil, w.state)})
 		}
 		a.state, a.seq, a.last, a.snap = w.state, k.seq, k.last, k.snap()
-		s.waiting -= len(a.waiting)
-		s.putBack(a.waiting...)
-		a.waiting = nil
+		waiting := a.hydration.waiting
+		a.hydration = nil
+		s.waiting -= len(waiting)
+		s.putBack(waiting...)
 	}
 	s.nextHydration()
 }
@@ -346,7 +347,7 @@ func (s *Shard) nextHydration() {
 	n := 0
 	for ; n < len(s.wanted) && len(s.walks) < s.cfg.Hydrations && s.out.Fault == nil; n++ {
 		a := s.wanted[n]
-		s.wanted[n], a.queued = nil, false
+		s.wanted[n], a.hydration.queued = nil, false
 		s.hydrate(a)
 	}
 	if s.wanted = s.wanted[n:]; len(s.wanted) == 0 {
@@ -384,68 +385,4 @@ func (s *Shard) snapshotRead(w *walk, res *disk.KVResult) {
 	}
 	// Snapshots are derived: without it, all events are folded.
 	s.walkFrom(w, k, 0, kind.New(k.id))
-}
-
-// Actors in memory, by use.
-
-func (s *Shard) use(a *hot) {
-	if s.newest == a {
-		return
-	}
-	s.unlink(a)
-	a.older = s.newest
-	if s.newest != nil {
-		s.newest.newer = a
-	}
-	s.newest = a
-	if s.oldest == nil {
-		s.oldest = a
-	}
-}
-
-func (s *Shard) unlink(a *hot) {
-	if a.newer != nil {
-		a.newer.older = a.older
-	} else if s.newest == a {
-		s.newest = a.older
-	}
-	if a.older != nil {
-		a.older.newer = a.newer
-	} else if s.oldest == a {
-		s.oldest = a.newer
-	}
-	a.newer, a.older = nil, nil
-}
-
-// heat gives an actor a place in memory. Its state is yet to come.
-func (s *Shard) heat(handle uint32, k *known) *hot {
-	a := &hot{handle: handle, kind: s.kindOf(k.id)}
-	k.hot = a
-	s.hotCount++
-	s.use(a)
-	return a
-}
-
-// cool drops an actor from memory; one that never had an event is forgotten.
-func (s *Shard) cool(a *hot) {
-	s.unlink(a)
-	s.hotCount--
-	k := s.actors.at(a.handle)
-	k.hot = nil
-	if k.seq == 0 {
-		s.actors.forget(a.handle)
-	}
-}
-
-// passivate drops the least recently used actors when there are too many.
-// Those in flight or hydrating stay.
-func (s *Shard) passivate() {
-	for a := s.oldest; a != nil && s.hotCount > s.cfg.HotActors; {
-		next := a.newer
-		if a.flights == 0 && a.state != nil && len(a.waiting) == 0 {
-			s.out.Mark(markPassivate)
-			s.cool(a)
-		}
-		a = next
-	}
 }

@@ -211,30 +211,11 @@ func Marks() []proc.Mark {
 		markExpired, markReplay, markFromCheckpoint, markDiskFull, markRefused, markBadFrame, markHistory}
 }
 
-// hot is an actor in memory, or on its way there.
-type hot struct {
-	kind    *kind
-	state   actor.State // nil while it hydrates
-	waiting []*pending  // until it is hydrated
-	seq     core.Seq    // of the head state
-	last    core.Index  // block of the head's newest events
-	snap    core.Seq    // newest snapshot taken, durable or in flight
-
-	newer, older *hot // by use
-
-	generation uint64 // of the block in which entry is its dictionary number
-	entry      int32
-	handle     uint32
-	flights    int32  // blocks in flight that touch it
-	light      uint32 // bytes of its last state in a block
-	queued     bool   // waits for a place to be hydrated
-	touched    bool   // has events in the block being built
-}
-
 // kind is an actor type with its policy at hand.
 type kind struct {
 	actor.Kind
 	policy actor.Policy
+	number uint16 // in the shard's list
 }
 
 // kindOf is the type of an actor, or nil.
@@ -262,10 +243,11 @@ const (
 
 // A Shard is one replica. It implements proc.Process.
 type Shard struct {
-	cfg   Config
-	env   proc.Env
-	kinds map[string]*kind
-	usual *kind // looked up last: commands come in runs of one type
+	cfg      Config
+	env      proc.Env
+	kinds    map[string]*kind
+	kindList []*kind
+	usual    *kind // looked up last: commands come in runs of one type
 
 	now   proc.Now      // of the present step
 	out   *proc.Effects // of the present step
@@ -310,11 +292,9 @@ type Shard struct {
 	readSeq  uint64
 	walks    []*walk
 	walkNext proc.Token
+	memory   warmth
 	wanted   []*hot // to be hydrated when there is a place
 	starting bool   // hydrations of wanted
-	newest   *hot
-	oldest   *hot
-	hotCount int
 
 	checkpoint checkpointing
 	answers    []outbound
@@ -347,7 +327,8 @@ func New(cfg Config, env proc.Env) *Shard {
 	}
 	s.builder = journal.NewBuilder(&s.salter)
 	for _, k := range cfg.Kinds {
-		s.kinds[k.Name()] = &kind{Kind: k, policy: k.Policy()}
+		k := &kind{Kind: k, policy: k.Policy(), number: uint16(len(s.kindList))}
+		s.kinds[k.Name()], s.kindList = k, append(s.kindList, k)
 	}
 	return s
 }
@@ -503,5 +484,5 @@ func (s *Shard) Serving() bool { return s.phase == phaseServing && s.leading }
 func (s *Shard) String() string {
 	return fmt.Sprintf("shard %d: phase %d leading %t term %d applied %d of %d, %d in flight, mailbox %d + %d parked, %d walks, %d hot of %d actors, %d sessions, journal %s",
 		s.cfg.Shard, s.phase, s.leading, s.term, s.applied, s.journal.Last(), len(s.flights), s.mailbox.len(), s.parked,
-		len(s.walks), s.hotCount, s.actors.len(), s.sessions.Len(), s.journal)
+		len(s.walks), s.memory.count, s.actors.len(), s.sessions.Len(), s.journal)
 }
