@@ -40,7 +40,7 @@ type checkpointing struct {
 	at       core.Index  // that the running one reflects
 	covered  core.Index  // every event up to here is in a snapshot that it makes durable
 	durable  core.Index  // that the last durable one reflects
-	actors   []uint32    // dirty
+	dirty    uint32      // head of the list of actors changed since, by known.nextDirty; plus 1
 	sessions []core.SessionID
 	gone     []core.SessionID
 	pruned   [][]byte // keys of snapshots to delete
@@ -58,9 +58,9 @@ func snapshotKey(id core.ActorID, seq core.Seq) []byte {
 }
 
 func (s *Shard) dirtyActor(handle uint32) {
-	if k := s.actors.at(handle); !k.dirty {
-		k.dirty = true
-		s.checkpoint.actors = append(s.checkpoint.actors, handle)
+	if k := s.actors.at(handle); k.nextDirty == 0 {
+		k.nextDirty = s.checkpoint.dirty + 1
+		s.checkpoint.dirty = handle + 1
 	}
 }
 
@@ -115,9 +115,9 @@ func (s *Shard) advanceCheckpoint() {
 		return
 	}
 	batch := &disk.Batch{}
-	for _, handle := range c.actors {
-		k := s.actors.at(handle)
-		k.dirty = false
+	for c.dirty != 0 {
+		k := s.actors.at(c.dirty - 1)
+		c.dirty, k.nextDirty = k.nextDirty-1, 0
 		if k.seq > 0 {
 			batch.Put(actorKey(k.id), encodeKnown(k))
 		}
@@ -136,7 +136,7 @@ func (s *Shard) advanceCheckpoint() {
 	}
 	c.pruned = nil
 	batch.Put([]byte{keyMeta}, s.encodeMeta())
-	c.actors, c.sessions, c.gone = c.actors[:0], c.sessions[:0], c.gone[:0]
+	c.sessions, c.gone = c.sessions[:0], c.gone[:0]
 	c.busy, c.bytes, c.at = true, 0, s.applied
 	c.covered = s.coveredTo()
 	c.batch, c.behind = batch, c.storing

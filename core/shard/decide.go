@@ -156,18 +156,10 @@ func (s *Shard) recycle(f *flight) {
 	}
 }
 
-// lookup finds an actor or makes it known.
-func (s *Shard) lookup(id core.ActorID, create bool) (uint32, *known) {
-	if !create {
-		return s.actors.find(id)
-	}
-	return s.actors.enter(id, func() core.ActorID { return core.ActorID([]byte(id)) }) // the command's aliases its frame
-}
-
 // warm returns the actor in memory, or nil when the command was parked until
 // it is.
 func (s *Shard) warm(p *pending) *hot {
-	handle, k := s.lookup(p.command.Actor, true)
+	handle, k := s.actors.enter(p.command.Actor)
 	a := s.memory.of(k)
 	if a == nil {
 		a = s.heat(handle, k)
@@ -411,7 +403,7 @@ func (s *Shard) decideRead(p *pending) {
 	c := &p.command
 	r := read{pending: p, answer: core.Answer{Session: c.Session, Number: c.Number, Kind: c.Kind,
 		Status: core.Accepted, Timestamp: s.clock}}
-	handle, k := s.lookup(c.Actor, false)
+	handle, k := s.actors.find(c.Actor)
 	switch {
 	case c.Kind == core.History:
 		s.history(p, handle, k)

@@ -3,6 +3,7 @@ package shard
 import (
 	//arch:allow ambient: the hash decides where a handle stands, which nothing shows: handles go by order of arrival
 	"hash/maphash"
+	"unsafe"
 
 	"actordb/core"
 )
@@ -17,7 +18,7 @@ type known struct {
 	uncovered core.Index  // first block with events after its newest snapshot; 0: none
 	snaps     *[]core.Seq // retained snapshots, ascending; nil: none
 	hot       place       // in memory, or 0
-	dirty     bool        // changed since the last checkpoint
+	nextDirty uint32      // the next actor changed since the last checkpoint, plus 2; 1: none; 0: it is not changed itself
 }
 
 func (k *known) snapshots() []core.Seq {
@@ -58,6 +59,7 @@ type directory struct {
 	seed   maphash.Seed
 	parts  [directoryParts]part
 	chunks []*[chunkActors]known
+	ids    []byte   // room for ids: they stand together, in pieces that go when the last one of each does
 	used   uint32   // handles ever given out
 	free   []uint32 // of actors that came to nothing
 	count  int
@@ -129,9 +131,8 @@ func (d *directory) find(id core.ActorID) (uint32, *known) {
 	return 0, nil
 }
 
-// enter returns the actor, made known if it was not. own returns the id as it
-// may be kept.
-func (d *directory) enter(id core.ActorID, own func() core.ActorID) (uint32, *known) {
+// enter returns the actor, made known if it was not. The id may alias a frame.
+func (d *directory) enter(id core.ActorID) (uint32, *known) {
 	hash := d.hash(id)
 	p := &d.parts[hash>>56]
 	if 4*(p.used+1) > 3*len(p.slots) {
@@ -149,8 +150,20 @@ func (d *directory) enter(id core.ActorID, own func() core.ActorID) (uint32, *kn
 	p.slots[i] = slot{tag: tagOf(hash), handle: h + 1}
 	d.count++
 	k := d.at(h)
-	*k = known{id: own()}
+	*k = known{id: d.own(id)}
 	return h, k
+}
+
+// idBytes is how much room for ids is made at a time.
+const idBytes = 4096
+
+func (d *directory) own(id core.ActorID) core.ActorID {
+	if len(id) > cap(d.ids)-len(d.ids) {
+		d.ids = make([]byte, 0, idBytes)
+	}
+	from := len(d.ids)
+	d.ids = append(d.ids, id...)
+	return core.ActorID(unsafe.String(&d.ids[from], len(id)))
 }
 
 func (d *directory) handle() uint32 {
@@ -200,6 +213,7 @@ func (d *directory) forget(h uint32) {
 	p := &d.parts[hash>>56]
 	i, found := d.probe(p, hash, id)
 	core.Assert(found, "%s is not in the directory", id)
+	core.Assert(d.at(h).nextDirty == 0, "%s has changed and is forgotten", id)
 	p.slots[i].handle = 0
 	*d.at(h) = known{}
 	d.free = append(d.free, h)

@@ -23,7 +23,7 @@ func TestDirectory(t *testing.T) {
 			"enter": func(t *rapid.T) {
 				for range rapid.IntRange(1, 500).Draw(t, "n") {
 					id := ids.Draw(t, "id")
-					h, k := d.enter(id, func() core.ActorID { return id })
+					h, k := d.enter(id)
 					if old, ok := model[id]; ok && old != h || k.id != id {
 						t.Fatalf("%s has handle %d, had %d", k.id, h, old)
 					}
