@@ -141,7 +141,7 @@ func (s *Shard) applyBlock(index core.Index, b *journal.Block) {
 		if len(entry.Rows) == 0 {
 			continue
 		}
-		handle, k := s.actors.enter(entry.ID)
+		handle, k := s.actors.enter(s.actors.hash(entry.ID), entry.ID)
 		if entry.First != k.seq+1 {
 			s.halt(fmt.Errorf("entry %d: events of %s begin at %d after %d", index, entry.ID, entry.First, k.seq))
 			return

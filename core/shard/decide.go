@@ -159,7 +159,7 @@ func (s *Shard) recycle(f *flight) {
 // warm returns the actor in memory, or nil when the command was parked until
 // it is.
 func (s *Shard) warm(p *pending) *hot {
-	handle, k := s.actors.enter(p.command.Actor)
+	handle, k := s.actors.enter(p.hash, p.command.Actor)
 	a := s.memory.of(k)
 	if a == nil {
 		a = s.heat(handle, k)
@@ -403,7 +403,7 @@ func (s *Shard) decideRead(p *pending) {
 	c := &p.command
 	r := read{pending: p, answer: core.Answer{Session: c.Session, Number: c.Number, Kind: c.Kind,
 		Status: core.Accepted, Timestamp: s.clock}}
-	handle, k := s.actors.find(c.Actor)
+	handle, k := s.actors.find(p.hash, c.Actor)
 	switch {
 	case c.Kind == core.History:
 		s.history(p, handle, k)

@@ -71,6 +71,7 @@ const directoryParts = 256
 type part struct {
 	slots []slot // a power of two of them, or none
 	used  int    // slots that hold an actor or a grave
+	live  int    // slots that hold an actor
 }
 
 // slot is 0 when it was never used. A grave, left by a forgotten actor, has
@@ -118,8 +119,18 @@ func (d *directory) probe(p *part, hash uint64, id core.ActorID) (at int, found 
 	}
 }
 
-func (d *directory) find(id core.ActorID) (uint32, *known) {
-	hash := d.hash(id)
+// touch starts the search for an id: it returns what the first slot says, a handle
+// plus 1 or 0. Searches that are started one after the other wait for memory
+// together, and searches made one after the other each on its own.
+func (d *directory) touch(hash uint64) uint32 {
+	p := &d.parts[hash>>56]
+	if len(p.slots) == 0 {
+		return 0
+	}
+	return p.slots[home(tagOf(hash), len(p.slots)-1)].handle
+}
+
+func (d *directory) find(hash uint64, id core.ActorID) (uint32, *known) {
 	p := &d.parts[hash>>56]
 	if len(p.slots) == 0 {
 		return 0, nil
@@ -132,8 +143,7 @@ func (d *directory) find(id core.ActorID) (uint32, *known) {
 }
 
 // enter returns the actor, made known if it was not. The id may alias a frame.
-func (d *directory) enter(id core.ActorID) (uint32, *known) {
-	hash := d.hash(id)
+func (d *directory) enter(hash uint64, id core.ActorID) (uint32, *known) {
 	p := &d.parts[hash>>56]
 	if 4*(p.used+1) > 3*len(p.slots) {
 		d.grow(p)
@@ -147,6 +157,7 @@ func (d *directory) enter(id core.ActorID) (uint32, *known) {
 	if p.slots[i].tag == 0 {
 		p.used++
 	}
+	p.live++
 	p.slots[i] = slot{tag: tagOf(hash), handle: h + 1}
 	d.count++
 	k := d.at(h)
@@ -182,18 +193,12 @@ func (d *directory) handle() uint32 {
 
 // grow doubles a part, or clears its graves if these are many.
 func (d *directory) grow(p *part) {
-	live := 0
-	for _, s := range p.slots {
-		if s.handle != 0 {
-			live++
-		}
-	}
 	size := max(8, len(p.slots))
-	if 2*live >= size {
+	if 2*p.live >= size {
 		size *= 2
 	}
 	old, mask := p.slots, size-1
-	p.slots, p.used = make([]slot, size), live
+	p.slots, p.used = make([]slot, size), p.live
 	for _, s := range old {
 		if s.handle == 0 {
 			continue
@@ -215,6 +220,7 @@ func (d *directory) forget(h uint32) {
 	core.Assert(found, "%s is not in the directory", id)
 	core.Assert(d.at(h).nextDirty == 0, "%s has changed and is forgotten", id)
 	p.slots[i].handle = 0
+	p.live--
 	*d.at(h) = known{}
 	d.free = append(d.free, h)
 	d.count--

@@ -23,7 +23,7 @@ func TestDirectory(t *testing.T) {
 			"enter": func(t *rapid.T) {
 				for range rapid.IntRange(1, 500).Draw(t, "n") {
 					id := ids.Draw(t, "id")
-					h, k := d.enter(id)
+					h, k := d.enter(d.hash(id), id)
 					if old, ok := model[id]; ok && old != h || k.id != id {
 						t.Fatalf("%s has handle %d, had %d", k.id, h, old)
 					}
@@ -45,7 +45,7 @@ func TestDirectory(t *testing.T) {
 				}
 				for range 20 {
 					id := ids.Draw(t, "id")
-					h, k := d.find(id)
+					h, k := d.find(d.hash(id), id)
 					if old, ok := model[id]; ok != (k != nil) || ok && (h != old || k.id != id) {
 						t.Fatalf("%s: %v at %d, want %t at %d", id, k, h, ok, old)
 					}

@@ -442,3 +442,9 @@ func TestCompaction(t *testing.T) {
 		}
 	}
 }
+
+// known is what the shard knows of an actor, or nil.
+func (s *Shard) known(id core.ActorID) *known {
+	_, k := s.actors.find(s.actors.hash(id), id)
+	return k
+}

@@ -17,6 +17,7 @@ type pending struct {
 	from     proc.Addr
 	command  core.Command
 	size     int
+	hash     uint64         // of the actor, in the directory
 	recorded actor.Recorded // its digest from the door on, the rest once it is decided
 }
 
@@ -117,6 +118,7 @@ func (s *Shard) receive(from proc.Addr, peer string, frame []byte) {
 		return
 	}
 	trusted := s.trusted(peer)
+	before := s.mailbox.count
 	p := s.take()
 	for r.Command(&p.command) {
 		c := &p.command
@@ -125,7 +127,7 @@ func (s *Shard) receive(from proc.Addr, peer string, frame []byte) {
 			s.refuse(from, c, code, detail)
 			continue
 		}
-		p.from, p.size = from, commandSize(c)
+		p.from, p.size, p.hash = from, commandSize(c), s.actors.hash(c.Actor)
 		if c.Kind.Changes() {
 			p.recorded.Digest = s.digest(c)
 		}
@@ -134,9 +136,35 @@ func (s *Shard) receive(from proc.Addr, peer string, frame []byte) {
 		p = s.take()
 	}
 	s.keep(p)
+	s.lookAhead(s.mailbox.count - before)
 	if r.Err() != nil {
 		s.out.Mark(markBadFrame)
 	}
+}
+
+// lookAhead reads what is known of the actors of the last n commands, for no other
+// reason than that it is in the processor's caches when they are decided: most
+// of the time of a command to a new or long unused actor is waiting for memory.
+func (s *Shard) lookAhead(n int) {
+	m := &s.mailbox
+	s.ahead = s.ahead[:0]
+	for i := m.count - n; i < m.count; i++ {
+		p := m.ring[(m.head+i)&(len(m.ring)-1)]
+		if h := s.actors.touch(p.hash); h != 0 {
+			s.ahead = append(s.ahead, h-1)
+		}
+	}
+	hot := s.ahead[:0]
+	for _, h := range s.ahead {
+		if at := s.actors.at(h).hot; at != 0 {
+			hot = append(hot, uint32(at))
+		}
+	}
+	sum := core.Seq(0)
+	for _, at := range hot {
+		sum += s.memory.at(place(at)).seq
+	}
+	s.aheadSum = sum
 }
 
 func commandSize(c *core.Command) int {

@@ -136,7 +136,7 @@ func TestLostTermDropsTheOverlay(t *testing.T) {
 	if len(s.flights) > 0 || s.parked > 0 || s.mailbox.len() > 0 || s.mailbox.bytes > 0 || s.headChain != s.chain || s.headClock != s.clock {
 		t.Errorf("something is left: %s, %d bytes", s, s.mailbox.bytes)
 	}
-	if _, k := s.actors.find("tally/new"); k != nil {
+	if k := s.known("tally/new"); k != nil {
 		t.Error("an actor that came to nothing is still known")
 	}
 	unknown, refused := 0, 0

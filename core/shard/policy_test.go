@@ -177,7 +177,7 @@ func TestActorWithoutEventsInTheJournal(t *testing.T) {
 		l.ask(add(session, n, fmt.Sprint(n%4), 1))
 	}
 	for range 2 {
-		_, k := l.shard.actors.find("tally/quiet")
+		k := l.shard.known("tally/quiet")
 		if k.last > l.shard.journal.Floor() || k.seq != 2 {
 			t.Fatalf("%+v above the floor %d, fault %v", k, l.shard.journal.Floor(), l.fault)
 		}

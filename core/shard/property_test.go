@@ -347,7 +347,7 @@ func (m *sheet) dump() string {
 		}
 	}
 	for i := range 6 {
-		if _, k := s.actors.find(core.ActorID(fmt.Sprintf("tally/%d", i))); k != nil && k.seq > 0 {
+		if k := s.known(core.ActorID(fmt.Sprintf("tally/%d", i))); k != nil && k.seq > 0 {
 			fmt.Fprintf(&b, "%s %d %d\n", k.id, k.seq, k.last)
 		}
 	}

@@ -141,7 +141,7 @@ func (s *Shard) loadPair(p disk.Pair) error {
 		if err != nil {
 			return err
 		}
-		_, at := s.actors.enter(k.id)
+		_, at := s.actors.enter(s.actors.hash(k.id), k.id)
 		*at = k
 	case keySession:
 		var id core.SessionID

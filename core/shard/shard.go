@@ -283,6 +283,8 @@ type Shard struct {
 	decision    actor.Decision
 	scratch     []byte
 	digested    []byte
+	ahead       []uint32 // see lookAhead
+	aheadSum    core.Seq
 
 	mailbox  mailbox
 	spare    []*pending
