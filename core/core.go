@@ -78,40 +78,76 @@ func (a ActorID) Key() string {
 
 // Validate reports why a is not an actor's name, or nil.
 func (a ActorID) Validate() error {
+	if a.valid() {
+		return nil
+	}
 	t, k, found := strings.Cut(string(a), "/")
 	switch {
 	case !found:
 		return fmt.Errorf("actor id %.80q: want type/key", string(a))
-	case len(t) == 0 || len(t) > TypeNameBytesMax || !isName(t):
+	case !ValidTypeName(t):
 		return fmt.Errorf("actor id %.80q: the type must be 1 to %d of a-z 0-9 . _ -, starting with a letter", string(a), TypeNameBytesMax)
 	case len(k) == 0 || len(k) > ActorKeyBytesMax:
 		return fmt.Errorf("actor id %.80q: the key must be 1 to %d bytes", string(a), ActorKeyBytesMax)
 	case !utf8.ValidString(k):
 		return fmt.Errorf("actor id %.80q: the key must be UTF-8", string(a))
 	}
-	for i := 0; i < len(k); i++ {
-		if k[i] < 0x20 || k[i] == 0x7f {
-			return fmt.Errorf("actor id %.80q: the key must not hold control characters", string(a))
-		}
+	return fmt.Errorf("actor id %.80q: the key must not hold control characters", string(a))
+}
+
+// valid is in the way of every command: one pass, a table instead of questions.
+func (a ActorID) valid() bool {
+	slash := 0
+	for slash < len(a) && classes[a[slash]]&inName != 0 {
+		slash++
 	}
-	return nil
+	if slash == 0 || slash > TypeNameBytesMax || slash == len(a) || a[slash] != '/' || classes[a[0]]&letter == 0 {
+		return false
+	}
+	key := string(a[slash+1:])
+	var all byte
+	for i := 0; i < len(key); i++ {
+		all |= classes[key[i]]
+	}
+	return len(key) > 0 && len(key) <= ActorKeyBytesMax && all&control == 0 && (all&beyondASCII == 0 || utf8.ValidString(key))
 }
 
 // ValidTypeName reports whether s can name an actor, command or event type.
 func ValidTypeName(s string) bool {
-	return len(s) > 0 && len(s) <= TypeNameBytesMax && isName(s)
-}
-
-func isName(s string) bool {
+	if len(s) == 0 || len(s) > TypeNameBytesMax || classes[s[0]]&letter == 0 {
+		return false
+	}
 	for i := 0; i < len(s); i++ {
-		c := s[i]
-		lower := c >= 'a' && c <= 'z'
-		if !lower && (i == 0 || !(c >= '0' && c <= '9' || c == '.' || c == '_' || c == '-')) {
+		if classes[s[i]]&inName == 0 {
 			return false
 		}
 	}
 	return true
 }
+
+// Classes of bytes in names.
+const (
+	letter      = 1 << iota // a-z: a type's name begins with one
+	inName                  // a-z 0-9 . _ -
+	control                 // below space, and delete
+	beyondASCII             // part of a longer UTF-8 sequence, if valid
+)
+
+var classes = func() (t [256]byte) {
+	for c := range t {
+		switch b := byte(c); {
+		case b >= 'a' && b <= 'z':
+			t[c] = letter | inName
+		case b >= '0' && b <= '9' || b == '.' || b == '_' || b == '-':
+			t[c] = inName
+		case b < 0x20 || b == 0x7f:
+			t[c] = control
+		case b >= utf8.RuneSelf:
+			t[c] = beyondASCII
+		}
+	}
+	return t
+}()
 
 // Slot is xxHash64 of the id modulo Slots. It is part of the stored format.
 func (a ActorID) Slot() Slot { return Slot(xxhash.Sum64String(string(a)) % Slots) }

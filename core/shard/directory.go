@@ -3,7 +3,7 @@ package shard
 import (
 	//arch:allow ambient: the hash decides where a handle stands, which nothing shows: handles go by order of arrival
 	"hash/maphash"
-	"unsafe"
+	"strings"
 
 	"actordb/core"
 )
@@ -59,9 +59,9 @@ type directory struct {
 	seed   maphash.Seed
 	parts  [directoryParts]part
 	chunks []*[chunkActors]known
-	ids    []byte   // room for ids: they stand together, in pieces that go when the last one of each does
-	used   uint32   // handles ever given out
-	free   []uint32 // of actors that came to nothing
+	ids    strings.Builder // room for ids: they stand together, in pieces that go when the last one of each does
+	used   uint32          // handles ever given out
+	free   []uint32        // of actors that came to nothing
 	count  int
 }
 
@@ -169,12 +169,13 @@ func (d *directory) enter(hash uint64, id core.ActorID) (uint32, *known) {
 const idBytes = 4096
 
 func (d *directory) own(id core.ActorID) core.ActorID {
-	if len(id) > cap(d.ids)-len(d.ids) {
-		d.ids = make([]byte, 0, idBytes)
+	if len(id) > d.ids.Cap()-d.ids.Len() {
+		d.ids = strings.Builder{}
+		d.ids.Grow(idBytes)
 	}
-	from := len(d.ids)
-	d.ids = append(d.ids, id...)
-	return core.ActorID(unsafe.String(&d.ids[from], len(id)))
+	from := d.ids.Len()
+	d.ids.WriteString(string(id))
+	return core.ActorID(d.ids.String()[from:])
 }
 
 func (d *directory) handle() uint32 {

@@ -129,7 +129,7 @@ func (s *Shard) receive(from proc.Addr, peer string, frame []byte) {
 		}
 		p.from, p.size, p.hash = from, commandSize(c), s.actors.hash(c.Actor)
 		if c.Kind.Changes() {
-			p.recorded.Digest = s.digest(c)
+			p.recorded.Digest = digest(c)
 		}
 		s.mailbox.push(p)
 		s.mailbox.bytes += p.size
@@ -218,30 +218,26 @@ func (s *Shard) room(c *core.Command) (core.Code, string) {
 	return core.CodeNone, ""
 }
 
-// digest tells a repeated command from another one under the same number. Each
-// field's length goes in, so that no two commands are the same bytes.
-func (s *Shard) digest(c *core.Command) uint64 {
-	d := append(s.digested[:0], byte(c.Kind))
-	d = binary.LittleEndian.AppendUint64(d, uint64(c.Expected))
-	d = binary.LittleEndian.AppendUint32(d, uint32(len(c.Payload)))
-	d = append(d, c.Actor...)
-	d = append(d, 0)
-	d = append(d, c.Type...)
-	d = append(d, 0)
-	d = append(d, c.Payload...)
+// digest tells a repeated command from another one under the same number: the
+// hash of its fields' hashes, so that what one ends with cannot begin the next.
+// It is part of the stored format.
+func digest(c *core.Command) uint64 {
+	d := hashOf(uint64(c.Kind), uint64(c.Expected), xxhash.Sum64String(string(c.Actor)),
+		xxhash.Sum64String(c.Type), xxhash.Sum64(c.Payload))
 	for i := range c.Events {
 		e := &c.Events[i]
-		d = binary.LittleEndian.AppendUint64(d, uint64(e.EventTime))
-		d = binary.LittleEndian.AppendUint32(d, uint32(len(e.Payload)))
-		d = binary.LittleEndian.AppendUint32(d, uint32(len(e.Personal)))
-		d = binary.LittleEndian.AppendUint16(d, e.Version)
-		d = append(append(d, byte(len(e.Type))), e.Type...)
-		d = append(append(d, e.Payload...), e.Personal...)
+		d = hashOf(d, uint64(e.Version), uint64(e.EventTime), xxhash.Sum64String(e.Type),
+			xxhash.Sum64(e.Payload), xxhash.Sum64(e.Personal))
 	}
-	if cap(d) <= reuseAnswer {
-		s.digested = d
+	return d
+}
+
+func hashOf(words ...uint64) uint64 {
+	var b [6 * 8]byte
+	for i, w := range words {
+		binary.LittleEndian.PutUint64(b[8*i:], w)
 	}
-	return xxhash.Sum64(d)
+	return xxhash.Sum64(b[:8*len(words)])
 }
 
 // reject answers at the door a command that is inside already.

@@ -347,12 +347,11 @@ func TestDigest(t *testing.T) {
 		{Kind: core.Decide, Type: "a", Payload: []byte("b"), Expected: 1},
 		{Kind: core.Decide, Type: "ab"},
 	}
-	s := new(Shard)
 	seen := make(map[uint64]int)
 	for i := range list {
-		if k, ok := seen[s.digest(&list[i])]; ok {
+		if k, ok := seen[digest(&list[i])]; ok {
 			t.Errorf("commands %d and %d have one digest", k, i)
 		}
-		seen[s.digest(&list[i])] = i
+		seen[digest(&list[i])] = i
 	}
 }

@@ -282,7 +282,6 @@ type Shard struct {
 	lightBytes  int           // of states that the block being built will carry
 	decision    actor.Decision
 	scratch     []byte
-	digested    []byte
 	ahead       []uint32 // see lookAhead
 	aheadSum    core.Seq
 
