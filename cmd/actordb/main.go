@@ -1,5 +1,7 @@
 // Command actordb is the database's one binary.
 //
+//	actordb serve          a node: files, Pebble, TLS
+//	actordb send           events and commands from a file
 //	actordb verify         does a data directory hold?
 //	actordb sim run        one simulated run of the whole engine
 //	actordb sim sweep      many seeds, in parallel
@@ -58,6 +60,8 @@ func violated() error { return &failure{code: exitViolated} }
 func diverged() error { return &failure{code: exitDiverged} }
 
 type commandLine struct {
+	Serve  serveCommand  `cmd:"" help:"Run a node."`
+	Send   sendCommand   `cmd:"" help:"Send events and commands from a file or standard input."`
 	Verify verifyCommand `cmd:"" help:"Check every checksum, hash and chain of a node's data directory."`
 	Sim    simCommands   `cmd:"" help:"Run the engine in its deterministic simulator."`
 }

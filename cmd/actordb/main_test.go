@@ -21,10 +21,14 @@ func TestScripts(t *testing.T) {
 			"fields": fields,
 			"same":   same,
 			"edit":   edit,
+			"serve":  serve,
+			"quit":   quit,
+			"flip":   flip,
 		},
 		Setup: func(e *testscript.Env) error {
 			tree, err := moduleRoot()
 			e.Setenv("TREE", tree)
+			e.Values["server"] = &background{}
 			// The go command's caches are those of the test itself.
 			for _, name := range []string{"HOME", "GOCACHE", "GOMODCACHE", "GOPATH", "GOPROXY", "GOFLAGS"} {
 				if value, ok := os.LookupEnv(name); ok {

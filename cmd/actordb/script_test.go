@@ -1,14 +1,17 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/json"
 	"errors"
+	"io"
 	"os"
 	"os/exec"
 	"sort"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
@@ -78,6 +81,81 @@ func edit(ts *testscript.TestScript, _ bool, args []string) {
 		ts.Fatalf("%s: there is no %q", args[0], args[1])
 	}
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(strings.Replace(text, args[1], args[2], 1)), 0o666))
+}
+
+// background is the server of a script.
+type background struct {
+	cmd *exec.Cmd
+	out *bufio.Reader
+}
+
+// serve ARG…: runs actordb serve and returns when it can be reached, at $TARGET.
+// What it says goes to the files serve.out and serve.err.
+func serve(ts *testscript.TestScript, neg bool, args []string) {
+	b := ts.Value("server").(*background)
+	if neg || b.cmd != nil {
+		ts.Fatalf("usage: serve ARG…, once at a time")
+	}
+	path, err := exec.LookPath("actordb")
+	ts.Check(err)
+	b.cmd = exec.Command(path, append([]string{"serve"}, args...)...)
+	b.cmd.Args[0] = "actordb"
+	b.cmd.Dir = ts.MkAbs(".")
+	said, err := os.Create(ts.MkAbs("serve.err"))
+	ts.Check(err)
+	b.cmd.Stderr = said
+	out, err := b.cmd.StdoutPipe()
+	ts.Check(err)
+	b.out = bufio.NewReader(out)
+	ts.Check(b.cmd.Start())
+	said.Close()
+	ts.Defer(func() {
+		if b.cmd != nil {
+			_ = b.cmd.Process.Kill()
+			_ = b.cmd.Wait()
+		}
+	})
+	first, err := b.out.ReadString('\n')
+	addr, ok := strings.CutPrefix(strings.TrimSpace(first), "READY ")
+	if err != nil || !ok {
+		ts.Fatalf("serve said %q, %v\n%s", first, err, ts.ReadFile("serve.err"))
+	}
+	ts.Setenv("TARGET", addr)
+}
+
+// quit SIGNAL CODE: ends the server by TERM, INT or KILL, or, by NONE, waits until
+// it has ended by itself; it must end with this exit code, -1 for KILL.
+func quit(ts *testscript.TestScript, neg bool, args []string) {
+	b := ts.Value("server").(*background)
+	if neg || len(args) != 2 || b.cmd == nil {
+		ts.Fatalf("usage: quit SIGNAL CODE, after serve")
+	}
+	want, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	if s := map[string]os.Signal{"TERM": syscall.SIGTERM, "INT": os.Interrupt, "KILL": os.Kill}[args[0]]; s != nil {
+		ts.Check(b.cmd.Process.Signal(s))
+	}
+	rest, err := io.ReadAll(b.out)
+	ts.Check(err)
+	ts.Check(os.WriteFile(ts.MkAbs("serve.out"), rest, 0o666))
+	_ = b.cmd.Wait() // the exit code tells
+	if got := b.cmd.ProcessState.ExitCode(); got != want {
+		ts.Fatalf("exit code %d, want %d\n%s", got, want, ts.ReadFile("serve.err"))
+	}
+	b.cmd = nil
+}
+
+// flip FILE OFFSET: flips a bit.
+func flip(ts *testscript.TestScript, neg bool, args []string) {
+	at, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	b, err := os.ReadFile(ts.MkAbs(args[0]))
+	ts.Check(err)
+	if at >= len(b) {
+		ts.Fatalf("%s has %d bytes", args[0], len(b))
+	}
+	b[at] ^= 1
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), b, 0o600))
 }
 
 func document(ts *testscript.TestScript, file string) map[string]json.RawMessage {

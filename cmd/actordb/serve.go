@@ -1,0 +1,141 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"actordb/core/actor"
+	"actordb/internal/datadir"
+	"actordb/internal/node"
+	"actordb/net/tlsnet"
+	"actordb/workloads"
+)
+
+type serveCommand struct {
+	Dir      string `required:"" placeholder:"DIR" help:"Where everything is kept; it is made if there is none."`
+	Dev      bool   `help:"Be the own certificate authority, under DIR/ca, with an identity for a client. For one machine."`
+	Identity string `placeholder:"DIR" help:"The node's identity.pem: its key, its certificate, the authorities to trust. It is read again when it is renewed."`
+	Listen   string `default:"127.0.0.1:7400" placeholder:"HOST:PORT" help:"Where to accept connections; port 0: a free one."`
+	Shards   int    `placeholder:"N" help:"Fixed when a directory is made. Left out, a new one gets one for each processor."`
+	Log      string `default:"auto" enum:"auto,text,json" help:"Form of the log on standard error: text, json, or auto: text on a terminal."`
+}
+
+func (serveCommand) Help() string {
+	return `Examples:
+
+    actordb serve --dir data --dev
+    actordb serve --dir /var/lib/actordb --identity /etc/actordb/node --listen 0.0.0.0:7400
+
+When it can be reached it prints one line, READY HOST:PORT, and with --dev how to send a first command. There is no mode without TLS.
+Actor types served: stream (any events, appended with an expected sequence) and the samples register, list, bank, cart, counter.
+Interrupt or SIGTERM ends it in order, the same again at once.
+Exit codes: 0 ended in order, 2 wrong usage or the wrong directory, 4 the environment failed: a port is taken, a disk is full or damaged.`
+}
+
+// Run implements the command.
+func (c *serveCommand) Run() error {
+	if c.Dev == (c.Identity != "") {
+		return usage("want either --dev, to make certificates, or --identity DIR, to use some: there is no mode without")
+	}
+	if c.Shards < 0 || c.Shards > datadir.ShardsMax {
+		return usage("--shards %d: want 1 to %d", c.Shards, datadir.ShardsMax)
+	}
+	if _, _, err := net.SplitHostPort(c.Listen); err != nil {
+		return usage("--listen %s: %w; want HOST:PORT, such as 127.0.0.1:7400", c.Listen, err)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	credentials, err := c.credentials()
+	if err != nil {
+		return served(err)
+	}
+	log := c.logger()
+	s, err := node.Serve(node.ServeConfig{Dir: c.Dir, Listen: c.Listen, Shards: c.Shards, Kinds: sampleKinds, Credentials: credentials, Log: log})
+	if err != nil {
+		return served(err)
+	}
+	log.Info("serving", "dir", c.Dir, "listen", s.Addr().String(), "node", s.Net.Node(), "shards", len(s.Node.Shards), "pid", os.Getpid())
+	fmt.Printf("READY %s\n", s.Addr())
+	if c.Dev {
+		c.invite(s.Addr().String(), credentials.Client)
+	}
+	select {
+	case <-s.Done():
+	case <-ctx.Done():
+		stop() // a second signal ends the process
+		log.Info("stopping")
+		err := s.Close()
+		if err == nil {
+			log.Info("stopped")
+		}
+		return served(err)
+	}
+	err = s.Wait()
+	log.Error("stopped by a fault", "error", err)
+	return served(err)
+}
+
+func (c *serveCommand) credentials() (node.Credentials, error) {
+	if c.Dev {
+		return node.OpenDev(c.Dir, c.Shards)
+	}
+	found, err := node.OpenIdentity(c.Identity)
+	if err != nil {
+		return found, usage("--identity: %w", err)
+	}
+	return found, nil
+}
+
+func (c *serveCommand) logger() *slog.Logger {
+	if c.Log == "text" || c.Log == "auto" && isTerminal(os.Stderr) {
+		return slog.New(slog.NewTextHandler(os.Stderr, nil))
+	}
+	return slog.New(slog.NewJSONHandler(os.Stderr, nil))
+}
+
+// invite tells how to send a first command.
+func (c *serveCommand) invite(addr, identity string) {
+	if abs, err := filepath.Abs(identity); err == nil {
+		identity = abs
+	}
+	fmt.Printf("\nSend a first event, from another terminal:\n\n    echo '%s' | \\\n        actordb send --target %s --identity %s -\n\n",
+		`{"actor": "stream/hello", "type": "said", "payload": {"text": "hello"}}`, addr, quoted(identity))
+}
+
+// quoted is a word for a shell.
+func quoted(s string) string {
+	plain := func(r rune) bool {
+		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("/._-+:@", r)
+	}
+	if strings.IndexFunc(s, func(r rune) bool { return !plain(r) }) < 0 && s != "" {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}
+
+// served tells a wrong request from a failure of the machine.
+func served(err error) error {
+	var directory *datadir.IdentityError
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, new(*failure)):
+		return err
+	case errors.Is(err, datadir.ErrNotData), errors.As(err, &directory) && directory.Mismatch,
+		errors.Is(err, &tlsnet.Error{Reason: tlsnet.OwnCertificate}):
+		return usage("%w", err)
+	}
+	return environment("%w", err)
+}
+
+// sampleKinds are the actor types that serve knows: streams of any events, and
+// the types of the workloads.
+func sampleKinds() []actor.Kind { return append(workloads.Kinds(), actor.Stream()) }
