@@ -43,6 +43,7 @@ disk/checked:
 disk/sqlitekv:          disk disk/checked modernc.org/sqlite modernc.org/sqlite/lib
 disk/pgkv:              disk disk/checked github.com/jackc/pgx/v5 github.com/jackc/pgx/v5/pgconn github.com/jackc/pgx/v5/pgxpool
 disk/pgkv/pgtest:
+disk/kvfile:            disk
 net/tlsnet:             core core/proc github.com/spiffe/go-spiffe/v2/... golang.org/x/sync/semaphore
 
 # what clients do, and what must hold: never the engine's logic
@@ -73,7 +74,7 @@ pgregory.net/rapid
 github.com/rogpeppe/go-internal/testscript
 golang.org/x/tools/go/analysis/analysistest
 disk/disktest disk/simfile disk/memkv disk/osfile disk/losefs sim internal/proctest internal/nodetest workloads
-disk/pgkv/pgtest
+disk/pgkv disk/pgkv/pgtest disk/sqlitekv disk/kvfile
 `
 
 // lattice maps a folder to the imports that it is allowed.
