@@ -3,6 +3,7 @@
 //	actordb serve          a node: files, Pebble, TLS
 //	actordb send           events and commands from a file
 //	actordb verify         does a data directory hold?
+//	actordb inspect        what stands in it?
 //	actordb sim run        one simulated run of the whole engine
 //	actordb sim sweep      many seeds, in parallel
 //	actordb sim replay     a saved run, exactly
@@ -60,10 +61,11 @@ func violated() error { return &failure{code: exitViolated} }
 func diverged() error { return &failure{code: exitDiverged} }
 
 type commandLine struct {
-	Serve  serveCommand  `cmd:"" help:"Run a node."`
-	Send   sendCommand   `cmd:"" help:"Send events and commands from a file or standard input."`
-	Verify verifyCommand `cmd:"" help:"Check every checksum, hash and chain of a node's data directory."`
-	Sim    simCommands   `cmd:"" help:"Run the engine in its deterministic simulator."`
+	Serve   serveCommand   `cmd:"" help:"Run a node."`
+	Send    sendCommand    `cmd:"" help:"Send events and commands from a file or standard input."`
+	Verify  verifyCommand  `cmd:"" help:"Check every checksum, hash and chain of a node's data directory."`
+	Inspect inspectCommand `cmd:"" help:"Show what stands in a data directory: a segment, a block, an actor's history, a snapshot, sessions."`
+	Sim     simCommands    `cmd:"" help:"Run the engine in its deterministic simulator."`
 }
 
 type simCommands struct {

@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"os"
 
+	"actordb/core"
 	"actordb/disk/osfile"
 	"actordb/internal/datadir"
+	"actordb/internal/history"
+	"actordb/internal/inspect"
 	"actordb/internal/verify"
-	"actordb/workloads"
 
 	"github.com/jedib0t/go-pretty/v6/table"
 )
@@ -39,7 +41,7 @@ func (c *verifyCommand) Run() error {
 		return err
 	}
 	shown := newProgress("bytes verified", 0)
-	report, err := verify.Run(verify.Options{Dir: c.Dir, Kinds: workloads.Kinds, Moved: shown.to})
+	report, err := verify.Run(verify.Options{Dir: c.Dir, Kinds: sampleKinds, Moved: shown.to})
 	shown.end()
 	if err := errors.Join(err, lock.Close()); err != nil {
 		return directory(err)
@@ -70,8 +72,17 @@ func offline(dir string) (interface{ Close() error }, error) {
 // directory tells bad input from a machine that failed.
 func directory(err error) error {
 	var owned *osfile.OwnedError
-	if errors.Is(err, datadir.ErrNotData) || errors.As(err, &owned) {
+	var version *core.VersionError
+	var identity *datadir.IdentityError
+	var problem *history.Problem
+	var said *failure
+	switch {
+	case errors.As(err, &said):
+		return said
+	case errors.Is(err, datadir.ErrNotData), errors.Is(err, inspect.ErrNone), errors.As(err, &owned), errors.As(err, &version), errors.As(err, &identity):
 		return usage("%w", err)
+	case errors.As(err, &problem):
+		return &failure{exitViolated, err}
 	}
 	return environment("%w", err)
 }

@@ -31,6 +31,9 @@ import (
 const (
 	// IdentityFile says whose directory it is.
 	IdentityFile = "node.json"
+	// AuthorityDir has the keys of a node that is its own authority. It is no part
+	// of the data: it can be made again.
+	AuthorityDir = "ca"
 	// IdentityVersion is the format of that file.
 	IdentityVersion = 1
 	// ShardsMax bounds the shards of one node.
@@ -167,7 +170,8 @@ func ParseIdentity(path string, b []byte) (*Identity, error) {
 func DefaultShards() int { return min(runtime.GOMAXPROCS(0), 16) }
 
 // Claim locks a directory and reads whose it is, or takes a new or empty one.
-// With 0 shards it has as many as it has, a new one DefaultShards. If another process has it, the error is an *osfile.OwnedError.
+// With 0 shards it has as many as it has, a new one DefaultShards. If another
+// process has it, the error is an *osfile.OwnedError.
 func Claim(dir string, node proc.NodeID, shards int) (*Identity, io.Closer, error) {
 	if shards < 0 || shards > ShardsMax {
 		return nil, nil, &IdentityError{Path: dir, Reason: fmt.Sprintf("%d shards asked for, want 1 to %d", shards, ShardsMax), Mismatch: true}

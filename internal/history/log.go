@@ -192,3 +192,13 @@ func (l *Log) Entry(index core.Index) (journal.Entry, error) {
 	}
 	return journal.Entry{}, &Problem{File: l.name(r.file), Offset: r.offset, Entry: index, What: err.Error(), Cure: cureRestore}
 }
+
+// ImageOf reads the segment of a number, nil if there is none.
+func (l *Log) ImageOf(number uint64) ([]byte, error) {
+	for i := range l.files {
+		if l.files[i].number == number {
+			return l.Image(i)
+		}
+	}
+	return nil, nil
+}

@@ -55,7 +55,7 @@ func OpenDev(dir string, shards int) (Credentials, error) {
 	if err != nil {
 		return Credentials{}, err
 	}
-	d := &dev{dir: filepath.Join(dir, "ca")}
+	d := &dev{dir: filepath.Join(dir, datadir.AuthorityDir)}
 	d.client = filepath.Join(d.dir, DevClient)
 	d.ca, err = tlsnet.LoadCA(d.dir)
 	if errors.Is(err, fs.ErrNotExist) {

@@ -19,9 +19,8 @@ type folding struct {
 	run      *shardRun
 	whole    bool // the log begins with the first entry
 	actors   map[core.ActorID]*folded
-	sessions map[core.SessionID]*answered
+	sessions *history.Sessions
 	index    core.Index
-	earliest core.Timestamp  // no session expires before
 	unknown  map[string]bool // types that were noted
 }
 
@@ -32,11 +31,6 @@ type folded struct {
 	state     actor.State // nil: not folded
 	at        core.Seq    // that state reflects
 	snapshots []*shard.DerivedSnapshot
-}
-
-type answered struct {
-	floor   core.CommandNumber
-	answers map[core.CommandNumber]actor.Recorded
 }
 
 // blocks applies the log's entries and compares.
@@ -55,7 +49,7 @@ func (s *shardRun) blocks() {
 		return
 	}
 	f := &folding{run: s, whole: s.log.Floor == 0, actors: map[core.ActorID]*folded{},
-		sessions: map[core.SessionID]*answered{}, unknown: map[string]bool{}}
+		sessions: history.NewSessions(), unknown: map[string]bool{}}
 	f.expectSnapshots()
 	if s.derived.There && s.derived.Position.Applied == s.log.Floor {
 		f.checkpoint()
@@ -80,7 +74,7 @@ func (s *shardRun) blocks() {
 		}
 	}
 	f.end()
-	s.found.Actors, s.found.Sessions = len(f.actors), len(f.sessions)
+	s.found.Actors, s.found.Sessions = len(f.actors), len(f.sessions.Table)
 }
 
 func (s *shardRun) failed(err error) {
@@ -147,40 +141,12 @@ func (f *folding) apply(a *history.Applied) error {
 		}
 	}
 	for i := range b.Outcomes {
-		if err := f.outcome(b, &b.Outcomes[i]); err != nil {
-			return err
+		if o := &b.Outcomes[i]; !f.sessions.Outcome(b, o) {
+			return f.wrong("command %d of session %s has an outcome already", o.Number, o.Session)
 		}
 	}
-	f.expire(b.Timestamp)
+	f.sessions.Expire(b.Timestamp)
 	return f.lightStates(b)
-}
-
-// expire forgets sessions, as every replica does at the same block.
-func (f *folding) expire(now core.Timestamp) {
-	if f.earliest >= now || len(f.sessions) == 0 {
-		return
-	}
-	f.earliest = maxTimestamp
-	for id := range f.sessions {
-		if id.Expires() < now {
-			delete(f.sessions, id)
-			continue
-		}
-		f.earliest = min(f.earliest, id.Expires())
-	}
-}
-
-const maxTimestamp = core.Timestamp(1<<63 - 1)
-
-// session returns what is known of a session.
-func (f *folding) session(id core.SessionID) *answered {
-	s := f.sessions[id]
-	if s == nil {
-		s = &answered{answers: map[core.CommandNumber]actor.Recorded{}}
-		f.sessions[id] = s
-		f.earliest = min(f.earliest, id.Expires())
-	}
-	return s
 }
 
 // events takes one actor's events of a block.
@@ -306,27 +272,6 @@ func (f *folding) lightStates(b *journal.Block) error {
 	return nil
 }
 
-// outcome takes one recorded answer.
-func (f *folding) outcome(b *journal.Block, o *journal.Outcome) error {
-	s := f.session(o.Session)
-	if _, twice := s.answers[o.Number]; twice {
-		return f.wrong("command %d of session %s has an outcome already", o.Number, o.Session)
-	}
-	if o.Number >= s.floor {
-		s.answers[o.Number] = actor.Recorded{Number: o.Number, Digest: o.Digest, Code: o.Code, Detail: o.Detail,
-			Seq: o.Seq, Count: o.Count, Timestamp: b.Timestamp}
-	}
-	if o.AckedBelow > s.floor {
-		s.floor = o.AckedBelow
-		for n := range s.answers {
-			if n < s.floor {
-				delete(s.answers, n)
-			}
-		}
-	}
-	return nil
-}
-
 // checkpoint compares the derived store with the fold at its position, and takes
 // from it what a compacted log does not tell.
 func (f *folding) checkpoint() {
@@ -375,28 +320,25 @@ func (f *folding) sessionsAt() {
 	there := map[core.SessionID]bool{}
 	for _, d := range f.run.derived.Sessions {
 		there[d.ID] = true
-		s := f.sessions[d.ID]
+		s := f.sessions.Table[d.ID]
 		if s == nil {
 			if f.whole {
 				f.run.kvProblem(fmt.Sprintf("it has session %s, the journal does not", d.ID))
 				continue
 			}
-			s = f.session(d.ID)
+			s = f.sessions.Session(d.ID)
 		}
-		if s.floor > d.Floor || f.whole && s.floor != d.Floor || f.whole && len(s.answers) != len(d.Answers) {
-			f.run.kvProblem(fmt.Sprintf("session %s has floor %d and %d answers; the journal makes it %d and %d", d.ID, d.Floor, len(d.Answers), s.floor, len(s.answers)))
+		if s.Floor > d.Floor || f.whole && s.Floor != d.Floor || f.whole && len(s.Answers) != len(d.Answers) {
+			f.run.kvProblem(fmt.Sprintf("session %s has floor %d and %d answers; the journal makes it %d and %d", d.ID, d.Floor, len(d.Answers), s.Floor, len(s.Answers)))
 		}
-		for n, r := range s.answers {
+		for n, r := range s.Answers {
 			if n >= d.Floor && !slices.Contains(d.Answers, r) {
 				f.run.kvProblem(fmt.Sprintf("session %s lacks the answer to %d, or has another", d.ID, n))
 			}
 		}
-		s.floor = d.Floor
-		for _, r := range d.Answers {
-			s.answers[r.Number] = r
-		}
+		f.sessions.Load(d)
 	}
-	for id := range f.sessions {
+	for id := range f.sessions.Table {
 		if !there[id] {
 			f.run.kvProblem(fmt.Sprintf("session %s is not in it", id))
 		}

@@ -136,7 +136,7 @@ func (r *Report) problem(p history.Problem) {
 
 // strays names what does not belong to the database.
 func (r *Report) strays(dir string, id *datadir.Identity) error {
-	known := map[string]bool{osfile.LockName: true, datadir.IdentityFile: true}
+	known := map[string]bool{osfile.LockName: true, datadir.IdentityFile: true, datadir.AuthorityDir: true}
 	for i := range id.Shards {
 		known[filepath.Base(datadir.ShardDir(dir, core.ShardID(i)))] = true
 	}
