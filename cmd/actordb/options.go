@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"actordb/internal/testbed"
+	"actordb/net/tlsnet"
 	"actordb/sim"
 	"actordb/sim/fault"
 
@@ -28,7 +29,8 @@ type runFlags struct {
 func defaults() kong.Vars {
 	o := testbed.Options{}.WithDefaults()
 	return kong.Vars{"faults": o.Faults, "nodes": strconv.Itoa(o.Nodes), "clients": strconv.Itoa(o.Clients),
-		"duration": o.Duration.String(), "think": o.Think.String()}
+		"duration": o.Duration.String(), "think": o.Think.String(),
+		"ttl": tlsnet.CertificateLifetimeMax.String()}
 }
 
 // options checks the flags. The error is one of usage.

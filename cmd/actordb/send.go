@@ -125,6 +125,28 @@ func (c *sendCommand) open() (records, func(), error) {
 	return newNDJSON(file), closeFile, nil
 }
 
+// print shows a report for people.
+func (r *sendReport) print() {
+	fmt.Printf("%s accepted, %s, in %s", counted(r.Accepted, "line"), counted(r.Events, "event"), r.Elapsed.Round(time.Millisecond))
+	if r.Elapsed > time.Second { // below that it says nothing
+		fmt.Printf(" (%.0f lines/s)", float64(r.Accepted)/r.Seconds)
+	}
+	fmt.Println()
+	if r.Refused > 0 {
+		fmt.Printf("%s refused\n", counted(r.Refused, "line"))
+	}
+	if r.Unknown > 0 {
+		fmt.Printf("%s without an answer\n", counted(r.Unknown, "line"))
+	}
+}
+
+func counted(n int64, what string) string {
+	if n != 1 {
+		what += "s"
+	}
+	return fmt.Sprintf("%d %s", n, what)
+}
+
 // tell prints the summary. err is why not all was read or answered.
 func (c *sendCommand) tell(r *sendReport, err error) error {
 	if c.JSON {
@@ -132,14 +154,7 @@ func (c *sendCommand) tell(r *sendReport, err error) error {
 			return err
 		}
 	} else {
-		fmt.Printf("%d lines accepted, %d events, in %s (%.0f lines/s)\n", r.Accepted, r.Events,
-			r.Elapsed.Round(time.Millisecond), float64(r.Accepted)/max(r.Seconds, 1e-9))
-		if r.Refused > 0 {
-			fmt.Printf("%d lines refused\n", r.Refused)
-		}
-		if r.Unknown > 0 {
-			fmt.Printf("%d lines without an answer\n", r.Unknown)
-		}
+		r.print()
 	}
 	if err != nil {
 		unknown := ""

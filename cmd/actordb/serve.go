@@ -8,7 +8,6 @@ import (
 	"net"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"strings"
 	"syscall"
 
@@ -103,11 +102,8 @@ func (c *serveCommand) logger() *slog.Logger {
 
 // invite tells how to send a first command.
 func (c *serveCommand) invite(addr, identity string) {
-	if abs, err := filepath.Abs(identity); err == nil {
-		identity = abs
-	}
-	fmt.Printf("\nSend a first event, from another terminal:\n\n    echo '%s' | \\\n        actordb send --target %s --identity %s -\n\n",
-		`{"actor": "stream/hello", "type": "said", "payload": {"text": "hello"}}`, addr, quoted(identity))
+	fmt.Printf("\nSend a first event, from another terminal in this directory:\n\n    echo '%s' |\n        %s send --target %s --identity %s -\n\n",
+		`{"actor": "stream/hello", "type": "said", "payload": {"text": "hello"}}`, quoted(os.Args[0]), addr, quoted(identity))
 }
 
 // quoted is a word for a shell.
