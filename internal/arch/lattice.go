@@ -26,6 +26,7 @@ core/actor:             core google.golang.org/protobuf/encoding/protowire
 net/wire:               core
 core/shard:             github.com/cespare/xxhash/v2 core core/proc core/seal core/journal core/actor net/wire disk go.etcd.io/raft/v3/...
 core/gateway:           core core/proc core/shard net/wire
+core/control:           core core/proc core/seal core/journal core/shard core/gateway github.com/google/go-jsonnet
 
 # the simulator: knows nothing of the engine
 sim:                    core/proc disk github.com/cespare/xxhash/v2

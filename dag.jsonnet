@@ -1,0 +1,45 @@
+// The process network of one node: what runs, what it needs to run, how many, and
+// within which limits. `actordb serve` and the simulator start it in the order of
+// its dependencies; `actordb dag check` says what is wrong with it, `actordb dag
+// draw` shows it.
+//
+// A limit that is not named has its default: `actordb dag check --limits` lists all.
+local KiB = 1024, MiB = 1024 * KiB;
+
+{
+  format: 1,
+  processes: {
+    // The truth: the journal's files.
+    files: { kind: 'files', backend: 'os' },
+
+    // Derived state: snapshots, indexes. Lost, it is rebuilt from the journal.
+    kv: {
+      kind: 'kv',
+      backend: 'pebble',
+      limits: { cache_bytes: 64 * MiB },
+    },
+
+    // One shard per core: each owns a share of the slots and runs on its own. Their
+    // number is fixed when a directory is made.
+    shard: {
+      kind: 'shard',
+      count: 2,
+      needs: ['files', 'kv'],
+      limits: {
+        segment_bytes: 64 * MiB,
+        block_bytes: 1 * MiB,
+        hot_actors: 65536,
+      },
+    },
+
+    // Clients' commands come in here and go to the shard of their actor.
+    gateway: {
+      kind: 'gateway',
+      needs: ['shard'],
+      limits: { pending_commands: 16384 },
+    },
+
+    // TCP with mutual TLS 1.3.
+    listener: { kind: 'listener', needs: ['gateway'] },
+  },
+}
