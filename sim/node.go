@@ -13,7 +13,8 @@ type node struct {
 	id     proc.NodeID
 	config ClockConfig
 	clock  clock
-	procs  []*process
+	procs  []*process // in the order in which they were spawned
+	at     []*process // by number, from 1
 	down   bool // crashed and not restarted
 	dark   bool // without power, so that the next restart is a boot
 	paused bool
@@ -54,16 +55,32 @@ func (w *World) AddNode(c ClockConfig) proc.NodeID {
 
 func (w *World) trueWall() int64 { return w.cfg.Epoch + int64(w.now) }
 
-// Spawn adds a process to a node and starts it. name must be unique in the
-// world; peerIdentity is what receivers see as Input.Peer; factory makes each of
-// its incarnations.
+// Spawn adds a process to a node, under the next number, and starts it. name must
+// be unique in the world; peerIdentity is what receivers see as Input.Peer;
+// factory makes each of its incarnations.
 func (w *World) Spawn(id proc.NodeID, name, peerIdentity string, storage Storage, factory func(proc.Env) proc.Process) proc.Addr {
-	n := w.node(id)
+	next := uint32(len(w.node(id).at) + 1)
+	return w.SpawnAt(proc.Addr{Node: id, Proc: next}, name, peerIdentity, storage, factory)
+}
+
+// numberMax bounds the numbers of a node's processes.
+const numberMax = 1 << 16
+
+// SpawnAt is Spawn with an address of the caller's. Processes start, at first and
+// with their node, in the order in which they were spawned.
+func (w *World) SpawnAt(addr proc.Addr, name, peerIdentity string, storage Storage, factory func(proc.Env) proc.Process) proc.Addr {
+	n := w.node(addr.Node)
+	for addr.Proc <= numberMax && addr.Proc > uint32(len(n.at)) {
+		n.at = append(n.at, nil)
+	}
+	if addr.Proc == 0 || addr.Proc > numberMax || n.at[addr.Proc-1] != nil {
+		panic(fmt.Sprintf("sim: %v cannot be the address of %q", addr, name))
+	}
 	if _, taken := w.names[name]; taken {
 		panic(fmt.Sprintf("sim: a process is called %q already", name))
 	}
 	p := &process{
-		addr:     proc.Addr{Node: id, Proc: uint32(len(n.procs) + 1)},
+		addr:     addr,
 		index:    int32(len(w.procs)),
 		node:     n,
 		name:     name,
@@ -75,6 +92,7 @@ func (w *World) Spawn(id proc.NodeID, name, peerIdentity string, storage Storage
 	}
 	w.names[name] = p.addr
 	n.procs = append(n.procs, p)
+	n.at[addr.Proc-1] = p
 	w.procs = append(w.procs, p)
 	w.event(fmt.Sprintf("spawn %v %s", p.addr, name))
 	if !n.down {
@@ -256,11 +274,11 @@ func (w *World) lookup(a proc.Addr) *process {
 	if a.Node-1 >= proc.NodeID(len(w.nodes)) {
 		return nil
 	}
-	procs := w.nodes[a.Node-1].procs
-	if a.Proc-1 >= uint32(len(procs)) {
+	at := w.nodes[a.Node-1].at
+	if a.Proc-1 >= uint32(len(at)) {
 		return nil
 	}
-	return procs[a.Proc-1]
+	return at[a.Proc-1]
 }
 
 func (w *World) process(a proc.Addr) *process {

@@ -21,6 +21,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"actordb/core/proc"
 )
 
 // Kind says what a process does.
@@ -73,6 +75,13 @@ func (n *Network) Start(start func(p *Process, ordinal int) error) error {
 	}
 	return nil
 }
+
+// GatewayAt and ShardAt are the addresses on a node. The gateway has the first
+// number, for clients from outside know no other.
+func GatewayAt(node proc.NodeID) proc.Addr { return proc.Addr{Node: node, Proc: 1} }
+
+// ShardAt is the address of a node's i-th shard.
+func ShardAt(node proc.NodeID, i int) proc.Addr { return proc.Addr{Node: node, Proc: uint32(i + 2)} }
 
 // Instance names one of a process's instances.
 func (p *Process) Instance(ordinal int) string {

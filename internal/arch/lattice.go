@@ -28,6 +28,9 @@ core/shard:             github.com/cespare/xxhash/v2 core core/proc core/seal co
 core/gateway:           core core/proc core/shard net/wire
 core/control:           core core/proc core/seal core/journal core/shard core/gateway github.com/google/go-jsonnet
 
+# the default process network
+.:                      core/control
+
 # the simulator: knows nothing of the engine
 sim:                    core/proc disk github.com/cespare/xxhash/v2
 sim/fault:              sim core/proc disk
@@ -52,7 +55,7 @@ checkers:               core github.com/anishathalye/porcupine
 workloads:              core core/proc core/actor net/wire checkers google.golang.org/protobuf/encoding/protowire
 
 # where it all meets
-internal/testbed:       disk core/proc core core/seal core/journal core/actor net/wire core/shard core/gateway sim sim/fault net/simnet disk/simfile disk/memkv checkers workloads
+internal/testbed:       . core/control disk core/proc core core/seal core/journal core/actor net/wire core/shard core/gateway sim sim/fault net/simnet disk/simfile disk/memkv checkers workloads
 experiments/mutants:    golang.org/x/tools/txtar
 internal/host:          core/proc disk golang.org/x/sys/unix
 net/client:             core core/proc core/actor net/wire net/tlsnet

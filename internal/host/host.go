@@ -98,20 +98,37 @@ func New(cfg Config) (*Node, error) {
 // ErrStopped says that a node takes no more processes; Wait says why.
 var ErrStopped = errors.New("host: the node has stopped")
 
-// Spawn starts a process and returns its address. peer is the identity that
-// receivers see.
+// Spawn starts a process under the next number and returns its address. peer is
+// the identity that receivers see.
 func (n *Node) Spawn(name, peer string, storage Storage, factory func(proc.Env) proc.Process) (proc.Addr, error) {
+	return n.SpawnAt(0, name, peer, storage, factory)
+}
+
+// numberMax bounds the numbers of processes.
+const numberMax = 1 << 16
+
+// SpawnAt is Spawn with a number of the caller's, which must be free; 0 is the next.
+func (n *Node) SpawnAt(number uint32, name, peer string, storage Storage, factory func(proc.Env) proc.Process) (proc.Addr, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.stopped.Load() {
 		return proc.Addr{}, ErrStopped
 	}
-	addr := proc.Addr{Node: n.cfg.Node, Proc: uint32(len(n.tasks) + 1)}
+	if number == 0 {
+		number = uint32(len(n.tasks) + 1)
+	}
+	if number > numberMax || int(number) <= len(n.tasks) && n.tasks[number-1] != nil {
+		return proc.Addr{}, fmt.Errorf("host: number %d of process %q is taken, or over %d", number, name, numberMax)
+	}
+	addr := proc.Addr{Node: n.cfg.Node, Proc: number}
 	a, b := n.cfg.Seed()
 	t := &task{node: n, addr: addr, name: name, peer: peer, storage: storage, wake: make(chan struct{}, 1)}
 	t.process = factory(proc.Env{Self: addr, Name: name, Rand: rand.New(rand.NewPCG(a, b))})
 	t.startWorkers()
-	n.tasks = append(n.tasks, t)
+	for int(number) > len(n.tasks) {
+		n.tasks = append(n.tasks, nil)
+	}
+	n.tasks[number-1] = t
 	t.put(proc.Input{Kind: proc.Start})
 	n.running.Add(1)
 	go t.run()
@@ -164,7 +181,9 @@ func (n *Node) Stop(fault error) {
 	n.mu.Unlock()
 	close(n.done)
 	for _, t := range tasks {
-		t.signal()
+		if t != nil {
+			t.signal()
+		}
 	}
 }
 

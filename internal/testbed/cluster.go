@@ -6,9 +6,11 @@ import (
 	"io"
 	"math/rand/v2"
 
+	"actordb"
 	"actordb/checkers"
 	"actordb/core"
 	"actordb/core/actor"
+	"actordb/core/control"
 	"actordb/core/gateway"
 	"actordb/core/journal"
 	"actordb/core/proc"
@@ -29,18 +31,24 @@ func (e entropy) Read(p []byte) (int, error) {
 
 var _ io.Reader = entropy{}
 
-// buildServers makes the servers: a gateway and some shards on each, every
-// shard a group of one voter.
+// buildServers makes the servers: on each the process network that a real node
+// has, with as many shards as the seed drew, every shard a group of one voter.
 func (r *run) buildServers() error {
 	o, s, w := &r.options, &r.settings, r.world
+	network, err := actordb.Network()
+	if err == nil {
+		network, err = network.With(network.The(control.Shard).Name, s.Shards, nil)
+	}
+	if err != nil {
+		return err
+	}
 	var homes []proc.Addr
-	for n := range o.Nodes {
+	for range o.Nodes {
 		node := w.AddNode(r.clock())
 		r.servers = append(r.servers, node)
 		for k := range s.Shards {
-			homes = append(homes, proc.Addr{Node: node, Proc: uint32(k + 2)}) // after the gateway, which is 1
+			homes = append(homes, control.ShardAt(node, k))
 		}
-		_ = n
 	}
 	placement, err := shard.Spread(homes)
 	if err != nil {
@@ -48,18 +56,31 @@ func (r *run) buildServers() error {
 	}
 	r.placement = placement
 	for n, node := range r.servers {
-		g := s.gateway
-		g.Placement, g.ClusterPeers = placement, clusterPeers
-		at := w.Spawn(node, fmt.Sprintf("gateway-%d", n), fmt.Sprintf("%sgateway-%d", clusterPeers, n), sim.Storage{},
-			func(env proc.Env) proc.Process { return gateway.New(g, env) })
-		r.gateways = append(r.gateways, at)
-		for k := range s.Shards {
-			if err := r.buildShard(core.ShardID(n*s.Shards+k), node); err != nil {
-				return err
+		err := network.Start(func(p *control.Process, i int) error {
+			switch p.Kind {
+			case control.Files, control.KV, control.Listener:
+				return nil // simulated: a shard's disk is made with it, the net with the world
+			case control.Shard:
+				return r.buildShard(core.ShardID(n*s.Shards+i), node)
+			case control.Gateway:
+				r.buildGateway(n, node)
+				return nil
 			}
+			return fmt.Errorf("the simulator knows no %s", p.Kind)
+		})
+		if err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+func (r *run) buildGateway(n int, node proc.NodeID) {
+	g := r.settings.gateway
+	g.Placement, g.ClusterPeers = r.placement, clusterPeers
+	name := fmt.Sprintf("gateway-%d", n)
+	r.gateways = append(r.gateways, r.world.SpawnAt(control.GatewayAt(node), name, clusterPeers+name, sim.Storage{},
+		func(env proc.Env) proc.Process { return gateway.New(g, env) }))
 }
 
 func (r *run) buildShard(id core.ShardID, node proc.NodeID) error {
@@ -87,11 +108,7 @@ func (r *run) buildShard(id core.ShardID, node proc.NodeID) error {
 		return err
 	}
 	files := &edges{Files: store.files, run: r, store: store, rand: r.world.Stream("edges " + name), on: r.powerMayFail}
-	at := r.world.Spawn(node, name, clusterPeers+name, sim.Storage{Files: files, KV: store.kv}, factory)
-	if at != r.placement.Home(id) {
-		return fmt.Errorf("shard %d runs at %s, the placement says %s", id, at, r.placement.Home(id))
-	}
-	store.addr = at
+	store.addr = r.world.SpawnAt(r.placement.Home(id), name, clusterPeers+name, sim.Storage{Files: files, KV: store.kv}, factory)
 	return nil
 }
 
