@@ -5,6 +5,8 @@
 //	actordb issue          an identity for a node or a client
 //	actordb verify         does a data directory hold?
 //	actordb inspect        what stands in it?
+//	actordb dag check      is a process network sound?
+//	actordb dag draw       a picture of it
 //	actordb sim run        one simulated run of the whole engine
 //	actordb sim sweep      many seeds, in parallel
 //	actordb sim replay     a saved run, exactly
@@ -67,6 +69,7 @@ type commandLine struct {
 	Issue   issueCommand   `cmd:"" help:"Issue an identity for a node or a client."`
 	Verify  verifyCommand  `cmd:"" help:"Check every checksum, hash and chain of a node's data directory."`
 	Inspect inspectCommand `cmd:"" help:"Show what stands in a data directory: a segment, a block, an actor's history, a snapshot, sessions."`
+	Dag     dagCommands    `cmd:"" help:"Check and draw the process network of a node."`
 	Sim     simCommands    `cmd:"" help:"Run the engine in its deterministic simulator."`
 }
 

@@ -12,6 +12,7 @@ import (
 	"syscall"
 
 	"actordb/core/actor"
+	"actordb/core/control"
 	"actordb/internal/datadir"
 	"actordb/internal/node"
 	"actordb/net/tlsnet"
@@ -22,8 +23,9 @@ type serveCommand struct {
 	Dir      string `required:"" placeholder:"DIR" help:"Where everything is kept; it is made if there is none."`
 	Dev      bool   `help:"Be the own certificate authority, under DIR/ca, with an identity for a client. For one machine."`
 	Identity string `placeholder:"DIR" help:"The node's identity.pem: its key, its certificate, the authorities to trust. It is read again when it is renewed."`
+	Dag      string `placeholder:"FILE" help:"The process network, as dag.jsonnet; left out, the program's own (actordb dag print)."`
 	Listen   string `default:"127.0.0.1:7400" placeholder:"HOST:PORT" help:"Where to accept connections; port 0: a free one."`
-	Shards   int    `placeholder:"N" help:"Fixed when a directory is made. Left out, a new one gets one for each processor."`
+	Shards   int    `placeholder:"N" help:"Fixed when a directory is made. Left out, a new one gets those of --dag, or one for each processor."`
 	Log      string `default:"auto" enum:"auto,text,json" help:"Form of the log on standard error: text, json, or auto: text on a terminal."`
 }
 
@@ -50,6 +52,10 @@ func (c *serveCommand) Run() error {
 	if _, _, err := net.SplitHostPort(c.Listen); err != nil {
 		return usage("--listen %s: %w; want HOST:PORT, such as 127.0.0.1:7400", c.Listen, err)
 	}
+	network, err := c.network()
+	if err != nil {
+		return err
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	credentials, err := c.credentials()
@@ -57,7 +63,7 @@ func (c *serveCommand) Run() error {
 		return served(err)
 	}
 	log := c.logger()
-	s, err := node.Serve(node.ServeConfig{Dir: c.Dir, Listen: c.Listen, Shards: c.Shards, Kinds: sampleKinds, Credentials: credentials, Log: log})
+	s, err := node.Serve(node.ServeConfig{Dir: c.Dir, Listen: c.Listen, Shards: c.Shards, Network: network, Kinds: sampleKinds, Credentials: credentials, Log: log})
 	if err != nil {
 		return served(err)
 	}
@@ -80,6 +86,18 @@ func (c *serveCommand) Run() error {
 	err = s.Wait()
 	log.Error("stopped by a fault", "error", err)
 	return served(err)
+}
+
+// network reads --dag, whose number of shards holds unless --shards says another.
+func (c *serveCommand) network() (*control.Network, error) {
+	if c.Dag == "" {
+		return nil, nil
+	}
+	n, err := loadNetwork(c.Dag)
+	if err == nil && c.Shards == 0 {
+		c.Shards = n.The(control.Shard).Count
+	}
+	return n, err
 }
 
 func (c *serveCommand) credentials() (node.Credentials, error) {

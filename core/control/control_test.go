@@ -201,3 +201,33 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// Imports stand beside the file or below it, and are read once.
+func TestImports(t *testing.T) {
+	source, err := os.ReadFile("../../dag.jsonnet")
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := map[string]string{"lib/a.libsonnet": "(import 'b.libsonnet') + 1", "lib/b.libsonnet": "1023", "secret": "1024"}
+	read := func(name string) (string, error) {
+		text, ok := files[name]
+		if !ok {
+			return "", errors.New("no file " + name)
+		}
+		return text, nil
+	}
+	load := func(path string) error {
+		_, err := Load("deploy/dag.jsonnet", strings.Replace(string(source), "KiB = 1024", "KiB = import '"+path+"'", 1), read)
+		return err
+	}
+	if err := load("lib/a.libsonnet"); err != nil {
+		t.Error(err)
+	}
+	for path, want := range map[string]string{
+		"lib/c.libsonnet": "no file lib/c.libsonnet", "../secret": "or below it", "/secret": "or below it", "lib/../../secret": "or below it",
+	} {
+		if err := load(path); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("import of %s: %v, want %s", path, err, want)
+		}
+	}
+}

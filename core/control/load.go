@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -19,22 +20,50 @@ const (
 	// SourceBytesMax bounds a dag.jsonnet, and what it evaluates to.
 	SourceBytesMax = 1 << 20
 	stackMax       = 500 // calls within calls
+	importsMax     = 64
 )
 
+// importer gives a program the files that it imports: by their path from the folder
+// of the one that imports them, never from above the first one's.
+type importer struct {
+	read  func(name string) (string, error)
+	files map[string]jsonnet.Contents // read once: a file does not change under its program
+}
+
+// Import implements jsonnet.Importer.
+func (i *importer) Import(from, name string) (jsonnet.Contents, string, error) {
+	at := path.Join(path.Dir(from), name)
+	if path.IsAbs(name) || at == ".." || strings.HasPrefix(at, "../") {
+		return jsonnet.Contents{}, "", fmt.Errorf("import %q: imports stand in the folder of the first file, or below it", name)
+	}
+	if c, ok := i.files[at]; ok {
+		return c, at, nil
+	}
+	if i.read == nil || len(i.files) == importsMax {
+		return jsonnet.Contents{}, "", fmt.Errorf("import %q: %d files imported, and no more may be", name, len(i.files))
+	}
+	text, err := i.read(at)
+	if err != nil {
+		return jsonnet.Contents{}, "", err
+	}
+	if len(text) > SourceBytesMax {
+		return jsonnet.Contents{}, "", fmt.Errorf("import %q: %d bytes, the limit is %d", name, len(text), SourceBytesMax)
+	}
+	i.files[at] = jsonnet.MakeContents(text)
+	return i.files[at], at, nil
+}
+
 // Load evaluates a dag.jsonnet and makes the network that it describes. name is for
-// messages. Files that it imports come from imports, by the path as written.
-func Load(name, source string, imports map[string]string) (*Network, error) {
+// messages. read returns the files that it imports, whose names are relative to its
+// own folder; nil: it may import none.
+func Load(name, source string, read func(name string) (string, error)) (*Network, error) {
 	if len(source) > SourceBytesMax {
 		return nil, fmt.Errorf("%s: %d bytes, the limit is %d", name, len(source), SourceBytesMax)
 	}
 	vm := jsonnet.MakeVM()
 	vm.MaxStack = stackMax
-	files := make(map[string]jsonnet.Contents, len(imports))
-	for _, path := range slices.Sorted(maps.Keys(imports)) {
-		files[path] = jsonnet.MakeContents(imports[path])
-	}
-	vm.Importer(&jsonnet.MemoryImporter{Data: files})
-	text, err := vm.EvaluateAnonymousSnippet(name, source)
+	vm.Importer(&importer{read: read, files: make(map[string]jsonnet.Contents)})
+	text, err := vm.EvaluateAnonymousSnippet(path.Base(name), source)
 	if err != nil {
 		return nil, fmt.Errorf("%s", strings.TrimSpace(err.Error())) // it names file, line and column
 	}

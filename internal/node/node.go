@@ -16,8 +16,10 @@ import (
 	"os"
 	"strings"
 
+	"actordb"
 	"actordb/core"
 	"actordb/core/actor"
+	"actordb/core/control"
 	"actordb/core/gateway"
 	"actordb/core/proc"
 	"actordb/core/shard"
@@ -31,8 +33,12 @@ import (
 type Config struct {
 	Dir    string
 	Node   proc.NodeID
-	Shards int                 // fixed for the life of the directory; 0: as it has, a new one DefaultShards
-	Kinds  func() []actor.Kind // fresh instances for one shard
+	Shards int // fixed for the life of the directory; 0: as it has, a new one DefaultShards
+	// Network says which processes there are and in which order they start; nil:
+	// dag.jsonnet's. The number of shards is Shards, the limits those below.
+	Network *control.Network
+	Listen  func(*Node) error   // starts the network's listener; nil: there is none
+	Kinds   func() []actor.Kind // fresh instances for one shard
 	// TrustDomain is that of the identities; nodes of it are the cluster's own.
 	TrustDomain string // "actordb"
 	// OpenFiles and OpenKV open a shard's stores; the directory exists. What they
@@ -88,67 +94,115 @@ func Start(cfg Config) (*Node, error) {
 
 func (n *Node) start(id *datadir.Identity) error {
 	cfg := &n.cfg
+	network, err := cfg.network()
+	if err != nil {
+		return err
+	}
 	homes := make([]proc.Addr, cfg.Shards)
 	for i := range homes {
-		homes[i] = proc.Addr{Node: cfg.Node, Proc: uint32(i + 2)} // after the gateway, which is 1
+		homes[i] = control.ShardAt(cfg.Node, i)
 	}
 	placement, err := shard.Spread(homes)
 	if err != nil {
 		return err
 	}
-	peers := cfg.clusterPeers()
-	g := cfg.Gateway
-	g.Placement, g.ClusterPeers = placement, peers
+	stores := make([]host.Storage, cfg.Shards)
+	return network.Start(func(p *control.Process, i int) (err error) {
+		switch p.Kind {
+		case control.Files:
+			return n.openEach(stores, n.openFiles)
+		case control.KV:
+			return n.openEach(stores, n.openKV)
+		case control.Shard:
+			return n.startShard(core.ShardID(i), placement, id, stores[i])
+		case control.Gateway:
+			return n.startGateway(placement)
+		case control.Listener:
+			if cfg.Listen == nil {
+				return nil
+			}
+			return cfg.Listen(n)
+		}
+		return fmt.Errorf("this program runs no %s", p.Kind)
+	})
+}
+
+// network is the one that is asked for, with the directory's number of shards.
+func (c *Config) network() (*control.Network, error) {
+	network, err := c.Network, error(nil)
+	if network == nil {
+		network, err = actordb.Network()
+	}
+	if err != nil {
+		return nil, err
+	}
+	return network.With(network.The(control.Shard).Name, c.Shards, nil)
+}
+
+func (n *Node) startGateway(placement *shard.Placement) (err error) {
+	g := n.cfg.Gateway
+	g.Placement, g.ClusterPeers = placement, n.cfg.clusterPeers()
 	if err := g.Validate(); err != nil {
 		return err
 	}
-	n.Gateway, err = n.host.Spawn("gateway", peers+"gateway", host.Storage{},
+	n.Gateway, err = n.host.SpawnAt(control.GatewayAt(n.cfg.Node).Proc, "gateway", g.ClusterPeers+"gateway", host.Storage{},
 		func(env proc.Env) proc.Process { return gateway.New(g, env) })
-	if err != nil {
-		return err
-	}
-	for i := range homes {
-		at, err := n.startShard(core.ShardID(i), placement, id)
-		if err != nil {
+	return err
+}
+
+// openEach opens one store of every shard.
+func (n *Node) openEach(stores []host.Storage, open func(core.ShardID, *host.Storage) error) error {
+	for i := range stores {
+		if err := open(core.ShardID(i), &stores[i]); err != nil {
 			return err
 		}
-		core.Assert(at == homes[i], "shard %d runs at %s, the placement says %s", i, at, homes[i])
-		n.Shards = append(n.Shards, at)
 	}
 	return nil
 }
 
-func (n *Node) startShard(id core.ShardID, placement *shard.Placement, who *datadir.Identity) (proc.Addr, error) {
+func (n *Node) openFiles(id core.ShardID, s *host.Storage) error {
+	dir := datadir.LogDir(n.cfg.Dir, id)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("node: %w", err)
+	}
+	files, err := n.cfg.OpenFiles(dir)
+	if err != nil {
+		return err
+	}
+	if closer, ok := files.(io.Closer); ok {
+		n.closers = append(n.closers, closer)
+	}
+	s.Files = disk.NewExecutor(files, handlesMax)
+	n.closers = append(n.closers, s.Files)
+	return nil
+}
+
+func (n *Node) openKV(id core.ShardID, s *host.Storage) (err error) {
+	dir := datadir.KVDir(n.cfg.Dir, id)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("node: %w", err)
+	}
+	if s.KV, err = n.cfg.OpenKV(dir); err == nil {
+		n.closers = append(n.closers, s.KV)
+	}
+	return err
+}
+
+func (n *Node) startShard(id core.ShardID, placement *shard.Placement, who *datadir.Identity, store host.Storage) error {
 	c := n.cfg.Shard
 	c.Shard, c.Placement, c.TrustedPeers, c.Operators = id, placement, n.cfg.clusterPeers(), n.cfg.Operators
 	c.Kinds = n.cfg.Kinds()
 	c.Cluster, c.Secret = who.ClusterID(), who.SecretBytes()
 	if err := c.Validate(); err != nil {
-		return proc.Addr{}, err
+		return err
 	}
-	logDir, kvDir := datadir.LogDir(n.cfg.Dir, id), datadir.KVDir(n.cfg.Dir, id)
-	for _, d := range []string{logDir, kvDir} {
-		if err := os.MkdirAll(d, 0o700); err != nil {
-			return proc.Addr{}, fmt.Errorf("node: %w", err)
-		}
-	}
-	files, err := n.cfg.OpenFiles(logDir)
-	if err != nil {
-		return proc.Addr{}, err
-	}
-	if closer, ok := files.(io.Closer); ok {
-		n.closers = append(n.closers, closer)
-	}
-	executor := disk.NewExecutor(files, handlesMax)
-	n.closers = append(n.closers, executor)
-	kv, err := n.cfg.OpenKV(kvDir)
-	if err != nil {
-		return proc.Addr{}, err
-	}
-	n.closers = append(n.closers, kv)
 	name := fmt.Sprintf("shard-%d", id)
-	return n.host.Spawn(name, n.cfg.clusterPeers()+name, host.Storage{Files: executor, KV: kv},
+	at, err := n.host.SpawnAt(placement.Home(id).Proc, name, n.cfg.clusterPeers()+name, store,
 		func(env proc.Env) proc.Process { return shard.New(c, env) })
+	if err == nil {
+		n.Shards = append(n.Shards, at)
+	}
+	return err
 }
 
 // Spawn runs another process on the node, such as a client within it, under a

@@ -8,11 +8,11 @@ import (
 	"sync"
 	"time"
 
-	"actordb/core"
+	"actordb"
 	"actordb/core/actor"
-	"actordb/core/gateway"
-	"actordb/core/shard"
+	"actordb/core/control"
 	"actordb/disk"
+	"actordb/disk/memkv"
 	"actordb/disk/osfile"
 	"actordb/disk/pebblekv"
 	"actordb/net/tlsnet"
@@ -24,7 +24,9 @@ type ServeConfig struct {
 	Dir    string
 	Listen string // host:port; port 0: a free one
 	Shards int    // as in Config
-	Kinds  func() []actor.Kind
+	// Network says what runs and within which limits; nil: dag.jsonnet's.
+	Network *control.Network
+	Kinds   func() []actor.Kind
 	// Credentials say who the node is and whom it trusts; see OpenIdentity and
 	// OpenDev.
 	Credentials Credentials
@@ -48,8 +50,15 @@ type Server struct {
 func Serve(cfg ServeConfig) (*Server, error) {
 	s := &Server{log: cfg.Log, faults: make(chan error, 1), done: make(chan struct{})}
 	var err error
+	if cfg.Network == nil {
+		if cfg.Network, err = actordb.Network(); err != nil {
+			return nil, err
+		}
+	}
+	door := cfg.Network.The(control.Listener).Limits
 	s.Net, err = tlsnet.New(tlsnet.Config{
 		Source: cfg.Credentials.Source, Listen: cfg.Listen, Inspect: inspect, Report: newReporter(cfg.Log).report,
+		Limits: tlsnet.Limits{Connections: int(door["connections"]), ConnectionsPerClient: int(door["connections_per_client"])},
 	})
 	if err != nil {
 		return nil, err
@@ -59,16 +68,13 @@ func Serve(cfg ServeConfig) (*Server, error) {
 		s.Node, err = Start(Config{
 			Dir: cfg.Dir, Node: s.Net.Node(), Shards: cfg.Shards, Kinds: cfg.Kinds, TrustDomain: domain,
 			OpenFiles: func(dir string) (disk.FS, error) { return osfile.Open(dir) },
-			OpenKV:    s.openKV,
-			Shard:     shard.DefaultConfig(), Gateway: gateway.DefaultConfig(), Remote: s.Net,
+			OpenKV:    s.opener(cfg.Network.The(control.KV)),
+			Shard:     cfg.Network.ShardConfig(), Gateway: cfg.Network.GatewayConfig(),
+			Network: cfg.Network, Remote: s.Net, Listen: func(n *Node) error { return s.Net.Start(n) },
 		})
 	}
 	if err != nil {
 		return nil, errors.Join(err, s.Net.Close())
-	}
-	core.Assert(s.Node.Gateway.Proc == tlsnet.GatewayProc, "the gateway is %s", s.Node.Gateway)
-	if err := s.Net.Start(s.Node); err != nil {
-		return nil, errors.Join(err, s.Node.Close(), s.Net.Close())
 	}
 	s.others.Go(s.watchStores)
 	if cfg.Credentials.Renew != nil {
@@ -78,13 +84,23 @@ func Serve(cfg ServeConfig) (*Server, error) {
 	return s, nil
 }
 
-func (s *Server) openKV(dir string) (disk.KV, error) {
-	return pebblekv.Open(pebblekv.Config{Dir: dir, OnFault: func(f *pebblekv.Fault) {
+// opener opens stores as the network wants them.
+func (s *Server) opener(p *control.Process) func(dir string) (disk.KV, error) {
+	if p.Backend == "memory" {
+		return func(string) (disk.KV, error) { return memkv.New(), nil }
+	}
+	c := pebblekv.Config{CacheBytes: p.Limits["cache_bytes"], MemTableBytes: p.Limits["memtable_bytes"]}
+	c.OnFault = func(f *pebblekv.Fault) {
 		select {
 		case s.faults <- f:
 		default: // one is enough to stop the node
 		}
-	}})
+	}
+	return func(dir string) (disk.KV, error) {
+		c := c
+		c.Dir = dir
+		return pebblekv.Open(c)
+	}
 }
 
 // inspect is what a client may send: commands, to the gateway.
