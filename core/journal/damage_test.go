@@ -73,6 +73,9 @@ func clone(files map[string][]byte) map[string][]byte {
 	return c
 }
 
+// zerosFlipped is how many of the zeros behind a segment's frames are flipped too.
+const zerosFlipped = 100
+
 // J2, J3: a flipped bit anywhere, when the tail is vouched for, is either of no
 // consequence or a damage located in its frame; and from the right entries every
 // entry's frame is mended, so that all comes back.
@@ -85,7 +88,8 @@ func TestEveryByteFlipped(t *testing.T) {
 	harmless, located, mended := 0, 0, 0
 	for _, name := range sortedNames(files) {
 		spans := frames(files[name], name)
-		for at := 0; at < len(files[name]); at += stride {
+		end := int(spans[len(spans)-1].to)
+		for at := 0; at < min(len(files[name]), end+zerosFlipped); at += stride {
 			flipped := clone(files)
 			flipped[name][at] ^= 1 << (at % 8)
 			h := newHost(restore(t, flipped))
@@ -282,9 +286,14 @@ func TestStaleFrame(t *testing.T) {
 	mustOpen(t, h)
 	h.fill(t, 1, 500)
 	before := image(h.disk)
-	at := len(before[segmentName(1)])
+	end := func(files map[string][]byte) int64 {
+		spans := frames(files[segmentName(1)], segmentName(1))
+		return spans[len(spans)-1].to
+	}
+	at := end(before)
 	h.fill(t, 1, 500)
-	stale := image(h.disk)[segmentName(1)][at:]
+	after := image(h.disk)
+	stale := after[segmentName(1)][at:end(after)]
 	g := newHost(restore(t, before))
 	mustOpen(t, g)
 	g.fill(t, 2, 500, 500)

@@ -315,6 +315,9 @@ func describe(op disk.Op) string {
 	for at := 0; at < len(op.Data); {
 		h, ok := parseFrameHeader(op.Data[at:], salt, op.Offset+int64(at))
 		if !ok || at+frameBytes(h.length) > len(op.Data) {
+			if !slices.ContainsFunc(op.Data[at:], func(b byte) bool { return b != 0 }) {
+				return fmt.Sprintf("    %d: %d zeros", op.Offset+int64(at), len(op.Data)-at)
+			}
 			lines = append(lines, fmt.Sprintf("    %d: %d bytes that are no frame", op.Offset+int64(at), len(op.Data)-at))
 			break
 		}

@@ -79,12 +79,13 @@ const (
 	markCompact     proc.Mark = "journal.segment-compacted"
 	markVouch       proc.Mark = "journal.idle-vouched"
 	markFailed      proc.Mark = "journal.write-failed"
+	markZeros       proc.Mark = "journal.zeros-ahead"
 )
 
 // Marks lists the places of this package that tests want reached.
 func Marks() []proc.Mark {
 	return []proc.Mark{markCutTail, markDamage, markShortWrite, markRotate, markTruncate, markNoSpace,
-		markReadRetry, markRewrite, markDropSegment, markCompact, markVouch, markFailed}
+		markReadRetry, markRewrite, markDropSegment, markCompact, markVouch, markFailed, markZeros}
 }
 
 // ref is where an entry stands.
@@ -133,6 +134,9 @@ type Log struct {
 	durableID  uint64
 	lastCRC    uint32
 	reserved   int64
+	zeroed     int64  // zeros stand in the last segment up to here
+	zeroing    bool   // more are being written, from there on
+	zeros      []byte // never changed
 	rotation   rotation
 	roomFor    int64 // Room was refused for a block of this size
 	noSpace    bool
@@ -173,6 +177,7 @@ const (
 	tokenRecovery proc.Token = iota
 	tokenRotate
 	tokenCompact
+	tokenZero
 	tokenWrite // and above
 )
 

@@ -113,6 +113,7 @@ func (l *Log) flush(out *proc.Effects) {
 		clear(l.queue[rest:])
 		l.queue = l.queue[:rest]
 		l.submit(write{id: id, from: start, to: start + int64(len(buf)), buf: buf}, out)
+		l.zeroAhead(int64(len(buf)), out)
 	} else {
 		l.free = append(l.free, buf)
 	}
@@ -333,6 +334,7 @@ func (l *Log) sealLast(out *proc.Effects) {
 func (l *Log) drained(out *proc.Effects) {
 	r := &l.rotation
 	core.Assert(len(l.writes) == 0, "%d writes in flight in a segment that ends", len(l.writes))
+	core.Assert(!l.zeroing, "zeros in flight in a segment that ends")
 	// The last entry in the files, which an append that waits may replace.
 	var last core.Index
 	var term core.Term
@@ -376,7 +378,7 @@ func (l *Log) begin(out *proc.Effects) {
 		l.firstSegment = r.number
 	}
 	l.segments = append(l.segments, segment{number: r.number, size: int64(len(r.buf)), lastIndex: r.header.lastIndex, lastTerm: r.header.lastTerm, header: r.header})
-	l.reserved = r.size
+	l.reserved, l.zeroed = r.size, 0
 	l.durable = int64(len(r.buf))
 	l.noSpace, l.roomFor = false, 0
 	l.rotation = rotation{}
@@ -399,6 +401,8 @@ func (l *Log) Done(token proc.Token, res *disk.Result, out *proc.Effects) {
 		l.rotated(res, out)
 	case t == tokenCompact:
 		l.compacted(res, out)
+	case t == tokenZero:
+		l.wroteZeros(res, out)
 	default:
 		l.recovered(res, out)
 	}

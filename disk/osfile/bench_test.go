@@ -12,14 +12,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-const eventBytes = 200
+const (
+	eventBytes = 200
+	aheadBytes = 256 << 10
+)
 
 // BenchmarkAppendSync appends batches of events, each made durable before the
 // next: the bound for a commit. bare is a growing file, reserved one whose space
-// was set aside, over one whose bytes were written before.
+// was set aside, ahead the same with zeros written aheadBytes at a time before
+// the events, as the journal does, over one whose bytes were written before.
 func BenchmarkAppendSync(b *testing.B) {
 	for _, batch := range []int{1, 16, 256, 1600} {
-		for _, how := range []string{"bare", "reserved", "over"} {
+		for _, how := range []string{"bare", "reserved", "ahead", "over"} {
 			b.Run(fmt.Sprintf("%s/batch=%d", how, batch), func(b *testing.B) { appendSync(b, how, batch*eventBytes) })
 		}
 	}
@@ -34,7 +38,7 @@ func appendSync(b *testing.B, how string, size int) {
 	defer f.Close()
 	const extent = 64 << 20
 	switch how {
-	case "reserved":
+	case "reserved", "ahead":
 		err = f.Reserve(extent)
 	case "over":
 		_, err = f.WriteAt(make([]byte, extent), 0)
@@ -45,13 +49,21 @@ func appendSync(b *testing.B, how string, size int) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	p := make([]byte, size)
-	var off int64
+	p, zeros := make([]byte, size), make([]byte, aheadBytes)
+	var off, zeroed int64
 	b.SetBytes(int64(size))
 	for b.Loop() {
+		if how == "ahead" && zeroed < off+int64(size) {
+			zeroed = max(zeroed, off)
+			if n, err := f.WriteAt(zeros, zeroed); n != len(zeros) || err != nil {
+				b.Fatal(n, err)
+			}
+			zeroed += aheadBytes
+		}
 		if how != "bare" && off+int64(size) > extent {
 			off = 0
-			if how == "reserved" { // reuse keeps the blocks; the size grows again
+			zeroed = 0
+			if how == "reserved" || how == "ahead" { // reuse keeps the blocks; the size grows again
 				b.StopTimer()
 				if err := f.Truncate(0); err == nil {
 					err = f.Reserve(extent)
