@@ -54,7 +54,7 @@ func (c *inspectCommand) Run() error {
 		return usage("%v", err)
 	}
 	shown := newProgress("bytes read", 0)
-	d, err := inspect.Open(c.Dir, sampleKinds(), func(n int64) { shown.to(int64(shown.done)+n, 0) })
+	d, err := inspect.Open(c.Dir, sampleKinds(), shown.more)
 	shown.end()
 	if err != nil {
 		return directory(err)

@@ -5,6 +5,9 @@
 //	actordb issue          an identity for a node or a client
 //	actordb verify         does a data directory hold?
 //	actordb inspect        what stands in it?
+//	actordb backup         a backup of it, while its node runs
+//	actordb backups        what backups there are
+//	actordb restore        a directory from a backup, or from a time between
 //	actordb dag check      is a process network sound?
 //	actordb dag draw       a picture of it
 //	actordb sim run        one simulated run of the whole engine
@@ -69,6 +72,9 @@ type commandLine struct {
 	Issue   issueCommand   `cmd:"" help:"Issue an identity for a node or a client."`
 	Verify  verifyCommand  `cmd:"" help:"Check every checksum, hash and chain of a node's data directory."`
 	Inspect inspectCommand `cmd:"" help:"Show what stands in a data directory: a segment, a block, an actor's history, a snapshot, sessions."`
+	Backup  backupCommand  `cmd:"" help:"Add a backup of a node's directory to a repository, also while the node runs."`
+	Backups backupsCommand `cmd:"" help:"List the backups of a repository, and check them."`
+	Restore restoreCommand `cmd:"" help:"Make a data directory from a backup, or as it was at a point in time."`
 	Dag     dagCommands    `cmd:"" help:"Check and draw the process network of a node."`
 	Sim     simCommands    `cmd:"" help:"Run the engine in its deterministic simulator."`
 }

@@ -73,7 +73,7 @@ func (p *progress) end() {
 
 // to says how far it is of a total that may become known late.
 func (p *progress) to(done, total int64) {
-	if p.bar != nil && p.total != uint64(total) {
+	if p.bar != nil && total > 0 && p.total != uint64(total) {
 		p.bar.ChangeMax64(total)
 	}
 	p.done, p.total = uint64(done), uint64(total)
@@ -83,6 +83,13 @@ func (p *progress) to(done, total int64) {
 	}
 	if time.Since(p.said) >= plainEvery {
 		p.said = time.Now()
-		fmt.Fprintf(os.Stderr, "%s: %d of %d in %s\n", p.what, done, total, time.Since(p.begun).Round(time.Second))
+		of := ""
+		if total > 0 {
+			of = fmt.Sprintf(" of %d", total)
+		}
+		fmt.Fprintf(os.Stderr, "%s: %d%s in %s\n", p.what, done, of, time.Since(p.begun).Round(time.Second))
 	}
 }
+
+// more says that so much more is done, of a total that is not known.
+func (p *progress) more(n int64) { p.to(int64(p.done)+n, 0) }

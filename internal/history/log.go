@@ -70,7 +70,7 @@ type Segment struct {
 	journal.SegmentInfo
 	Bytes  int64 // of valid frames
 	Sealed bool
-	end    core.Index // last entry in the files where it ends
+	End    core.Index // last entry in the files where it ends
 }
 
 // A Ref is where an entry stands.
@@ -172,6 +172,9 @@ func (l *Log) Place(index core.Index) (file string, offset int64) {
 	r := &l.Entries[index-l.Floor-1]
 	return l.name(r.file), r.offset
 }
+
+// FileOf is in which of Segments entry index stands.
+func (l *Log) FileOf(index core.Index) int { return l.Entries[index-l.Floor-1].file }
 
 // Entry reads an entry that Scan has found.
 func (l *Log) Entry(index core.Index) (journal.Entry, error) {

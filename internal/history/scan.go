@@ -90,7 +90,7 @@ func (s *segmentScan) run() {
 	s.index = seg.LastIndex
 	for s.next() {
 	}
-	s.found.Bytes, s.found.Sealed, s.found.end = s.at, s.sealed, s.index
+	s.found.Bytes, s.found.Sealed, s.found.End = s.at, s.sealed, s.index
 	l.Segments = append(l.Segments, s.found)
 	if !s.last && !s.sealed && !s.damaged {
 		s.problem(s.at, "the segment ends without a seal, and another one follows")
@@ -164,7 +164,7 @@ func (s *segmentScan) header() {
 		}
 		return
 	}
-	if last := l.Segments[s.i-1].end; s.seg.LastIndex != last && len(l.Problems) == 0 {
+	if last := l.Segments[s.i-1].End; s.seg.LastIndex != last && len(l.Problems) == 0 {
 		s.problem(0, "the segment continues entry %d, the one before it ends at %d", s.seg.LastIndex, last)
 	}
 }

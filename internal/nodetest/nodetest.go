@@ -40,6 +40,7 @@ func Config(dir string, compact bool) node.Config {
 type Load struct {
 	Node    *node.Node
 	clients int
+	begun   time.Time
 	records []*workloads.Recorder
 	control *workloads.Control
 }
@@ -53,11 +54,11 @@ func Start(cfg node.Config, clients int, before *Load) (*Load, error) {
 	}
 	l := &Load{Node: n, clients: clients, control: &workloads.Control{}}
 	if before != nil {
-		l.records = before.records
+		l.records, l.begun = before.records, before.begun
 	} else {
-		begun := time.Now()
+		l.begun = time.Now()
 		for i := range clients {
-			l.records = append(l.records, workloads.NewRecorder(i, func() int64 { return int64(time.Since(begun)) }))
+			l.records = append(l.records, workloads.NewRecorder(i, l.Now))
 		}
 	}
 	for i, r := range l.records {
@@ -84,12 +85,30 @@ func (l *Load) Issued() (n int) {
 	return n
 }
 
+// Now is a time as operations are recorded with.
+func (l *Load) Now() int64 { return int64(time.Since(l.begun)) }
+
+// Before is what clients knew at a time: of operations that were under way then,
+// and up to a later time, anything may have become.
+func Before(ops []checkers.Op, known, sent int64) (list []checkers.Op) {
+	for _, o := range ops {
+		if o.Invoke > sent {
+			continue
+		}
+		if o.Return > known {
+			o.Return, o.Status, o.Code, o.Seq, o.Count, o.Out = checkers.Pending, core.Unknown, core.CodeTimeout, 0, 0, checkers.Value{}
+		}
+		list = append(list, o)
+	}
+	return list
+}
+
 // Until waits for so many operations in all.
 func (l *Load) Until(ops int) error {
 	return within("operations", func() bool { return l.Issued() >= ops })
 }
 
-// Ops is what the clients have been told so far.
+// Ops is what the clients were told, once they are at rest.
 func (l *Load) Ops() []checkers.Op { return workloads.Collect(l.records) }
 
 // Stop lets the clients come to rest and closes the node.
