@@ -66,7 +66,7 @@ check: test race fuzz audit sweep mutants
 
 # The simulated engine has one thread; these are used by several.
 race:
-	$(GO) test -race ./disk/... ./net/... ./workloads/... ./cmd/...
+	$(GO) test -race ./disk/... ./net/... ./internal/host ./internal/node ./workloads/... ./cmd/...
 
 # The analyzers are tests of internal/arch.
 analyze:

@@ -40,7 +40,7 @@ const (
 
 	devNodeTTL      = 24 * time.Hour
 	devClientTTL    = tlsnet.CertificateLifetimeMax
-	devAuthorityEnd = 90 * 24 * time.Hour // an authority with less to live is replaced
+	devAuthorityEnd = 90 * 24 * time.Hour
 )
 
 // OpenDev makes a directory its own authority: DIR/ca holds the authority's key,
@@ -55,7 +55,7 @@ func OpenDev(dir string, shards int) (Credentials, error) {
 	if err != nil {
 		return Credentials{}, err
 	}
-	d := &dev{dir: filepath.Join(dir, datadir.AuthorityDir)}
+	d := &dev{dir: filepath.Join(dir, datadir.AuthorityDir), margin: devAuthorityEnd}
 	d.client = filepath.Join(d.dir, DevClient)
 	d.ca, err = tlsnet.LoadCA(d.dir)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -75,24 +75,29 @@ func OpenDev(dir string, shards int) (Credentials, error) {
 
 // dev is an authority and what it has issued to files.
 type dev struct {
-	dir    string
-	ca     *tlsnet.CA
-	client string
-	issued time.Time // the client's certificate
+	dir     string
+	ca      *tlsnet.CA
+	margin  time.Duration // an authority with less to live is replaced
+	rotated bool          // and not saved yet
+	client  string
+	issued  time.Time // the client's certificate
 }
 
 // renew replaces what has lived for too long. Time that goes back makes it do
 // so too early, which does no harm.
 func (d *dev) renew() (changed bool, err error) {
 	now := time.Now()
-	if now.Add(devAuthorityEnd).After(d.expires()) {
+	if !d.rotated && now.Add(d.margin).After(d.expires()) {
 		if err := d.ca.Rotate(); err != nil {
 			return false, err
 		}
+		d.rotated = true
+	}
+	if d.rotated {
 		if err := tlsnet.SaveCA(d.dir, d.ca); err != nil {
 			return false, err
 		}
-		d.issued = time.Time{}
+		d.rotated, d.issued = false, time.Time{}
 	}
 	if age := now.Sub(d.issued); age >= 0 && age < devClientTTL/2 {
 		return false, nil

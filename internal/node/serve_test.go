@@ -256,8 +256,8 @@ func TestGarbageFrames(t *testing.T) {
 		if err := bad.Send(t.Context(), send.to, send.frame); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := bad.Recv(); err == nil {
-			t.Errorf("%s: the connection goes on", what)
+		if _, err := bad.Recv(); !errors.Is(err, &tlsnet.Error{Reason: tlsnet.BadFrame}) {
+			t.Errorf("%s: the connection ended with %v", what, err)
 		}
 		bad.Close()
 	}
@@ -394,5 +394,86 @@ func TestDev(t *testing.T) {
 	var wrong *datadir.IdentityError
 	if _, err := OpenDev(dir, 3); !errors.As(err, &wrong) || !wrong.Mismatch || !strings.Contains(err.Error(), "has 1 shards") {
 		t.Errorf("another number of shards: %v", err)
+	}
+}
+
+// An authority is replaced before its end; a client's file is renewed with it, or
+// at half of its time, and tells the client whom to trust now.
+func TestDevRenews(t *testing.T) {
+	ca, err := tlsnet.NewCA(DevDomain)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	d := &dev{dir: filepath.Join(dir, "ca"), ca: ca, margin: devAuthorityEnd, client: filepath.Join(dir, DevClient)}
+	renew := func(want bool, authorities int) tlsnet.Source {
+		t.Helper()
+		if changed, err := d.renew(); changed != want || err != nil {
+			t.Fatalf("renewed: %v %v", changed, err)
+		}
+		c, err := tlsnet.LoadIdentity(d.client)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := len(ca.Bundle().X509Authorities()); n != authorities {
+			t.Fatalf("%d authorities, want %d", n, authorities)
+		}
+		return c
+	}
+	first := renew(true, 1)
+	renew(false, 1)
+	d.issued = d.issued.Add(-devClientTTL / 2)
+	renew(true, 1)
+	d.margin = 1000 * 24 * time.Hour
+	if err := os.WriteFile(d.dir, nil, 0o600); err != nil { // the new authority cannot be saved
+		t.Fatal(err)
+	}
+	for range 2 {
+		if _, err := d.renew(); err == nil || len(ca.Bundle().X509Authorities()) != 2 {
+			t.Fatalf("%v, %d authorities", err, len(ca.Bundle().X509Authorities()))
+		}
+	}
+	if err := os.Remove(d.dir); err != nil {
+		t.Fatal(err)
+	}
+	second := renew(true, 2)
+	if stored, err := tlsnet.LoadCA(d.dir); err != nil || !stored.Bundle().Equal(ca.Bundle()) {
+		t.Fatalf("stored: %v", err)
+	}
+	source, err := ca.Source(tlsnet.NodeID(DevDomain, 1), time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := Serve(ServeConfig{Dir: filepath.Join(dir, "data"), Listen: "127.0.0.1:0", Shards: 1, Kinds: sampleKinds,
+		Credentials: Credentials{Source: source}, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	conn, err := tlsnet.Dial(t.Context(), s.Addr().String(), second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn.Close()
+	if _, err := tlsnet.Dial(t.Context(), s.Addr().String(), first); !errors.Is(err, &tlsnet.Error{Reason: tlsnet.Untrusted}) {
+		t.Errorf("a client that knows the first authority alone: %v", err)
+	}
+}
+
+// What strangers do fills no disk: some lines a second, and how many more there were.
+func TestReporter(t *testing.T) {
+	r := newReporter(slog.New(slog.DiscardHandler))
+	admitted := 0
+	for range 25 {
+		if _, ok := r.admit(1); ok {
+			admitted++
+		}
+	}
+	hidden, ok := r.admit(2)
+	if admitted != reportLinesMax || hidden != 25-reportLinesMax || !ok {
+		t.Errorf("%d lines, %d hidden", admitted, hidden)
+	}
+	if hidden, ok := r.admit(2); hidden != 0 || !ok {
+		t.Errorf("%d hidden again", hidden)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"encoding/binary"
 	"errors"
+	"io"
 	"net"
 	"sync"
 	"testing"
@@ -75,6 +76,7 @@ func TestBadMessages(t *testing.T) {
 		{"reserved bytes", raw(0, 0x101, 1, 1), false, BadMessage},
 		{"ping with a body", raw(1, 3, 0, 0), false, BadMessage},
 		{"ping with a process", raw(0, 3, 1, 0), false, BadMessage},
+		{"bye to a process", raw(0, 4, 0, 1), false, BadMessage},
 		{"another process than a client's", raw(0, 1, 2, 1), false, BadMessage},
 		{"a byte too large", raw(frameBytesMax+1, 1, 1, 1), false, Oversize},
 		{"four gigabytes", raw(1<<32-1, 1, 1, 1), false, Oversize},
@@ -86,6 +88,16 @@ func TestBadMessages(t *testing.T) {
 		t.Run(bad.name, func(t *testing.T) {
 			conn := admitted(t, n, c.client("bad"))
 			conn.Write(bad.send)
+			if bad.reason == BadMessage || bad.reason == Oversize || bad.reason == RoutesFull {
+				var b [headerBytes]byte
+				if _, err := io.ReadFull(conn, b[:]); err != nil {
+					t.Fatalf("it is not told why: %v", err)
+				}
+				if h := must(readHeader(b[:])); h.kind != kindBye || Reason(h.from) != bad.reason {
+					t.Errorf("it is told %+v", h)
+				}
+				conn.Close()
+			}
 			if bad.end {
 				conn.Close()
 			}

@@ -45,13 +45,14 @@
 //
 //	0   u32  bytes of the frame
 //	4   u8   kind (1 frame, 2 reset, 3 ping, 4 bye), [3] zero
-//	8   u32  from proc
+//	8   u32  from proc; of a bye: the Reason for closing, 0 in order
 //	12  u32  to proc
 //	16       frame
 //
 // A reset tells process to that frames from process from, or to it, were lost. A
 // ping says that the sender lives. A bye announces an end in order, and is
-// answered by one when all before it has been delivered (T4). TLS detects damage,
+// answered by one when all before it has been delivered (T4). One with a reason
+// is the last that its sender says to a peer that did not keep the protocol. TLS detects damage,
 // so there is no checksum.
 //
 // # What it does not do

@@ -34,10 +34,11 @@ type link struct {
 	// closing asks for an orderly end.
 	closing <-chan struct{}
 
-	ctx    context.Context // done when the link has failed
-	cancel context.CancelCauseFunc
-	once   sync.Once
-	read   chan struct{} // closed when the reader has ended
+	parting chan Reason     // what to tell the peer before the link fails
+	ctx     context.Context // done when the link has failed
+	cancel  context.CancelCauseFunc
+	once    sync.Once
+	read    chan struct{} // closed when the reader has ended
 
 	reader reader
 }
@@ -47,10 +48,11 @@ var (
 	errFlushed = errors.New("tlsnet: closed in order")
 	errRenewed = errors.New("tlsnet: renewed")
 	errBye     = errors.New("tlsnet: the peer closed it in order")
+	errParted  = errors.New("tlsnet: the peer was told why")
 )
 
 func newLink(conn *tls.Conn, who Identity, usage x509.ExtKeyUsage, out *queue, limits *Limits, st *stats, assembly *semaphore.Weighted, closing <-chan struct{}) *link {
-	l := &link{conn: conn, read: make(chan struct{}), chain: conn.ConnectionState().PeerCertificates, raw: conn.NetConn(), who: who, usage: usage, out: out, limits: limits, stats: st, closing: closing}
+	l := &link{conn: conn, parting: make(chan Reason, 1), read: make(chan struct{}), chain: conn.ConnectionState().PeerCertificates, raw: conn.NetConn(), who: who, usage: usage, out: out, limits: limits, stats: st, closing: closing}
 	l.ctx, l.cancel = context.WithCancelCause(context.Background())
 	l.reader = reader{ctx: l.ctx, conn: conn, buf: bufio.NewReaderSize(conn, readBytes), limits: limits, stats: st, assembly: assembly, byes: make(chan struct{})}
 	return l
@@ -83,6 +85,7 @@ func (l *link) run(handle func(header, []byte) error) error {
 		defer close(wrote)
 		switch err := l.write(); err {
 		case nil:
+		case errParted:
 		case errFlushed, errRenewed, errBye:
 			l.finish(err)
 		default:
@@ -94,10 +97,27 @@ func (l *link) run(handle func(header, []byte) error) error {
 	if err == errBye { // the peer waits for ours
 		<-wrote
 	}
+	l.part(err, wrote)
 	l.fail(err)
 	<-wrote
 	l.reader.release()
 	return l.place(context.Cause(l.ctx))
+}
+
+// part tells a peer that did not keep the protocol so, if it can be told at once.
+func (l *link) part(err error, wrote <-chan struct{}) {
+	var e *Error
+	if !errors.As(err, &e) || e.Reason != BadMessage && e.Reason != Oversize && e.Reason != RoutesFull && e.Reason != BadFrame {
+		return
+	}
+	l.parting <- e.Reason
+	patience := time.NewTimer(drainTime)
+	defer patience.Stop()
+	select {
+	case <-wrote:
+		drain(l.raw)
+	case <-patience.C:
+	}
 }
 
 // finish tells the peer that nothing more comes, and gives it time to read all
@@ -140,6 +160,8 @@ func (l *link) write() error {
 		select {
 		case <-renew:
 			return l.writeBye(errRenewed)
+		case reason := <-l.parting:
+			return l.writeParting(reason)
 		case <-l.ctx.Done():
 			return nil
 		default:
@@ -168,6 +190,8 @@ func (l *link) write() error {
 			return nil
 		case <-renew:
 			return l.writeBye(errRenewed)
+		case reason := <-l.parting:
+			return l.writeParting(reason)
 		case <-l.reader.byes:
 			if l.out.empty() {
 				return l.writeBye(errBye)
@@ -187,6 +211,13 @@ func (l *link) writeBye(end error) error {
 		return err
 	}
 	return end
+}
+
+func (l *link) writeParting(reason Reason) error {
+	if err := l.writeBytes(header{kind: kindBye, from: uint32(reason)}.append(nil)); err != nil {
+		return err
+	}
+	return errParted
 }
 
 var stages = sync.Pool{New: func() any { return new([stageBytes]byte) }}
@@ -314,6 +345,9 @@ func (r *reader) next() (header, []byte, error) {
 		switch h.kind {
 		case kindPing:
 		case kindBye:
+			if h.from != 0 {
+				return header{}, nil, &Error{Reason: Reason(h.from), Detail: "says the peer"}
+			}
 			if !r.bye {
 				r.bye = true
 				close(r.byes)

@@ -101,7 +101,7 @@ func readHeader(b []byte) (header, error) {
 		return header{}, errorf(Oversize, "a frame of %d bytes, the limit is %d", h.bytes, frameBytesMax)
 	case h.kind != kindFrame && h.bytes != 0:
 		return header{}, errorf(BadMessage, "kind %d with %d bytes", h.kind, h.bytes)
-	case h.kind >= kindPing && h.from|h.to != 0:
+	case h.kind == kindPing && h.from|h.to != 0, h.kind == kindBye && h.to != 0:
 		return header{}, errorf(BadMessage, "kind %d with processes", h.kind)
 	}
 	return h, nil
