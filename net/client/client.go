@@ -22,6 +22,8 @@ type Config struct {
 	Source tlsnet.Source // the client's certificate and the authorities it trusts
 	// InFlight bounds the calls that have no answer yet; 0: 4,096.
 	InFlight int
+	// InFlightBytes bounds their payloads; 0: 32 MiB.
+	InFlightBytes int
 	// SessionLifetime bounds for how long a command can be repeated: at least half
 	// of it; 0: 30 minutes.
 	SessionLifetime time.Duration
@@ -40,6 +42,8 @@ func (c *Config) Validate() error {
 		return errors.New("client: no identity: there is no plaintext mode")
 	case c.InFlight < 0 || c.InFlight > InFlightMax:
 		return fmt.Errorf("client: %d calls in flight, want at most %d", c.InFlight, InFlightMax)
+	case c.InFlightBytes < 0:
+		return fmt.Errorf("client: %d bytes in flight", c.InFlightBytes)
 	case c.SessionLifetime != 0 && (c.SessionLifetime < sessionLifetimeMin || c.SessionLifetime > time.Duration(core.SessionLifetimeMax)/2):
 		return fmt.Errorf("client: sessions of %v, want %v to %v", c.SessionLifetime, sessionLifetimeMin, time.Duration(core.SessionLifetimeMax)/2)
 	}
@@ -54,12 +58,14 @@ type Call struct {
 	Answer  core.Answer
 	Err     error // nil, *Refused or *Unanswered
 	// Done is called when the call has ended, from a goroutine that also reads the
-	// answers of others: it must not wait, but may start calls with TryGo. One
-	// that replaces the call that has ended always finds room.
+	// answers of others: it must not wait, nor Close the client, but may start
+	// calls with TryGo. One that replaces the call that has ended, and is no larger,
+	// always finds room.
 	Done func(*Call)
 
 	lane     *lane // nil: it waits for a number
 	made     uint64
+	bytes    int
 	attempts int
 	code     core.Code // of the last answer that did not end it
 	stage    stage
@@ -97,6 +103,7 @@ type Client struct {
 	queue   fifo
 	delayed []*Call
 	taken   int // calls that have not ended
+	bytes   int // of these
 	made    uint64
 	conn    *tlsnet.Conn
 	broken  error // why there is no connection
@@ -109,6 +116,7 @@ func Dial(ctx context.Context, cfg Config) (*Client, error) {
 		return nil, err
 	}
 	cfg.InFlight = cmp.Or(cfg.InFlight, inFlight)
+	cfg.InFlightBytes = cmp.Or(cfg.InFlightBytes, inFlightBytes)
 	cfg.SessionLifetime = cmp.Or(cfg.SessionLifetime, sessionLifetime)
 	cfg.Limits.ClientQueueFrames = queueFrames
 	c := &Client{
@@ -173,21 +181,24 @@ func (c *Client) Go(ctx context.Context, call *Call) error {
 // TryGo starts a call like Go, or returns ErrFull.
 func (c *Client) TryGo(call *Call) error {
 	core.Assert(call.stage == ended, "a call is started twice")
+	core.Assert(call.Done != nil, "a call whose end nobody hears of")
 	cmd := &call.Command
 	cmd.Number, cmd.AckedBelow, cmd.Principal = 1, 0, "" // the real ones cannot be wrong
 	if code, detail := core.CheckCommand(cmd); code != core.CodeNone {
 		return &Refused{Actor: cmd.Actor, Status: core.RefusedAtDoor, Code: code, Detail: detail}
 	}
 	call.Answer, call.Err, call.attempts, call.code = core.Answer{}, nil, 0, core.CodeNone
+	call.bytes = commandBytes(cmd)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
 	case c.closed:
 		return ErrClosed
-	case c.taken >= c.cfg.InFlight:
+	case c.taken >= c.cfg.InFlight, c.taken > 0 && c.bytes+call.bytes > c.cfg.InFlightBytes:
 		return ErrFull
 	}
 	c.taken++
+	c.bytes += call.bytes
 	if c.taken < c.cfg.InFlight {
 		signal(c.room) // for others who wait
 	}
@@ -262,6 +273,7 @@ func (c *Client) settle(call *Call) {
 	}
 	call.stage = ended
 	c.taken--
+	c.bytes -= call.bytes
 	signal(c.room)
 	c.admit()
 }

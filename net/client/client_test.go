@@ -326,6 +326,33 @@ func TestBound(t *testing.T) {
 	wait(t, "Go", held)
 }
 
+// C3: large calls are bounded by their bytes, and one is let in however large.
+func TestBytesBound(t *testing.T) {
+	g := newGateway(t, func(*core.Command) *core.Answer { return nil })
+	c := g.dial(func(cfg *Config) { cfg.InFlightBytes = 1 << 20 })
+	large := func(n int) *Call {
+		cmd := push(1)
+		cmd.Payload = make([]byte, n)
+		return &Call{Command: cmd, Done: func(*Call) {}}
+	}
+	first := large(core.PayloadBytesMax)
+	if err := c.TryGo(first); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.TryGo(large(1)); err != ErrFull {
+		t.Errorf("beside one that fills all: %v", err)
+	}
+	c.Cancel(first, nil)
+	for range 3 {
+		if err := c.TryGo(large(300 << 10)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := c.TryGo(large(300 << 10)); err != ErrFull {
+		t.Errorf("a fourth: %v", err)
+	}
+}
+
 // A frame that the node had no room for is sent again, on the connection that
 // lives.
 func TestDroppedFrames(t *testing.T) {
@@ -469,6 +496,7 @@ func TestConfig(t *testing.T) {
 		"no address":       {Source: source},
 		"no identity":      {Addrs: []string{"x"}},
 		"too many calls":   {Addrs: []string{"x"}, Source: source, InFlight: InFlightMax + 1},
+		"negative bytes":   {Addrs: []string{"x"}, Source: source, InFlightBytes: -1},
 		"negative":         {Addrs: []string{"x"}, Source: source, InFlight: -1},
 		"short sessions":   {Addrs: []string{"x"}, Source: source, SessionLifetime: time.Second},
 		"endless sessions": {Addrs: []string{"x"}, Source: source, SessionLifetime: 13 * time.Hour},

@@ -16,7 +16,7 @@
 //	    with an *Unanswered: it may have taken effect, or may yet. What time can
 //	    cure (a lost connection, an overload, an unknown outcome) ends no call; it
 //	    is sent again, with backoff, until the caller gives up.
-//	C3  The calls in flight are bounded (Config.InFlight); at the bound Go waits
+//	C3  The calls in flight are bounded (Config.InFlight, InFlightBytes); at the bound Go waits
 //	    and TryGo says ErrFull.
 //	C4  Calls leave in the order in which they were made. What had to be sent again
 //	    may be overtaken: who needs an order between commands to one actor says so

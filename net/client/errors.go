@@ -11,7 +11,7 @@ import (
 var (
 	// ErrClosed is why a call of a closed client has no answer.
 	ErrClosed = errors.New("the client is closed: dial again")
-	// ErrFull says that Config.InFlight calls are in flight.
+	// ErrFull says that as many calls are in flight as Config allows.
 	ErrFull = errors.New("too many calls in flight: wait for answers")
 )
 

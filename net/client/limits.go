@@ -10,6 +10,8 @@ const (
 	// inFlight is enough for a node that answers within a few milliseconds to
 	// be busy; a gateway holds four times as many.
 	inFlight = 4096
+	// inFlightBytes is half of what a gateway holds for all of its clients.
+	inFlightBytes = 32 << 20
 	// InFlightMax bounds what a client remembers.
 	InFlightMax = 1 << 16
 

@@ -98,7 +98,7 @@ func (c *Client) fill() (frame []byte, wait time.Duration) {
 	w := &c.writer
 	for c.queue.len() > 0 && w.Count() < core.FrameCommandsMax {
 		call := c.queue.first()
-		if w.Count() > 0 && w.Bytes()+commandBytes(&call.Command) > frameBytes {
+		if w.Count() > 0 && w.Bytes()+call.bytes > frameBytes {
 			break
 		}
 		c.queue.pop()
