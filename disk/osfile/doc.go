@@ -45,7 +45,7 @@
 // What costs most is a size that grows and blocks that are written for the first
 // time: such a sync commits the file system's own journal as well. Writing over
 // zeros is worth 1.3 to 1.9 times the syncs, and is the caller's to do; package
-// disk's Reserve keeps the size. O_DIRECT is worth 1.1 to 1.4 times on either,
+// disk's Reserve keeps the size. core/journal does it for small appends. O_DIRECT is worth 1.1 to 1.4 times on either,
 // but wants memory, offsets and lengths aligned to sectors. A caller that appends
 // frames of any length would have its last sector read back and written again on
 // each append, outside the page cache that its reads come from. It pays for one

@@ -380,6 +380,9 @@ func (s *Store) Close() error {
 		if err == nil {
 			err = s.faulty() // closing met it
 		}
+		if cerr != nil {
+			cerr = newFault(s.dir, "close", cerr)
+		}
 		return errors.Join(err, cerr)
 	case <-s.stopped:
 		return s.faulty()
