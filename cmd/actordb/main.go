@@ -10,6 +10,7 @@
 //	actordb restore        a directory from a backup, or from a time between
 //	actordb dag check      is a process network sound?
 //	actordb dag draw       a picture of it
+//	actordb exp run        measure what the paper claims
 //	actordb sim run        one simulated run of the whole engine
 //	actordb sim sweep      many seeds, in parallel
 //	actordb sim replay     a saved run, exactly
@@ -76,6 +77,7 @@ type commandLine struct {
 	Backups backupsCommand `cmd:"" help:"List the backups of a repository, and check them."`
 	Restore restoreCommand `cmd:"" help:"Make a data directory from a backup, or as it was at a point in time."`
 	Dag     dagCommands    `cmd:"" help:"Check and draw the process network of a node."`
+	Exp     expCommands    `cmd:"" help:"Measure what the paper claims."`
 	Sim     simCommands    `cmd:"" help:"Run the engine in its deterministic simulator."`
 }
 

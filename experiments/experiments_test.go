@@ -1,0 +1,46 @@
+package experiments
+
+import (
+	"math"
+	"slices"
+	"testing"
+)
+
+// Every experiment runs, on a thousandth of its work, and its result is whole.
+func TestAll(t *testing.T) {
+	for _, x := range All() {
+		t.Run(x.Name, func(t *testing.T) {
+			t.Parallel()
+			r, err := x.Run(t.Context(), &Env{Part: 1000, Dir: t.TempDir(), Say: t.Logf})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if r.Name != x.Name || r.Unit == "" || r.Target == "" || len(r.Rows) < 2 || r.N != r.Rows[0].N {
+				t.Errorf("result %+v", r)
+			}
+			for _, row := range r.Rows {
+				if row.Value <= 0 && row.Unit != "ms" || row.N != len(row.Samples) || row.N == 0 || row.CI95[0] > row.Value || row.CI95[1] < row.Value {
+					t.Errorf("row %+v", row)
+				}
+			}
+		})
+	}
+}
+
+func TestInterval(t *testing.T) {
+	same := []float64{3, 3, 3, 3}
+	if ci := interval(same); ci != [2]float64{3, 3} || median(same) != 3 {
+		t.Errorf("of equal samples: %v", ci)
+	}
+	var wide []float64
+	for i := range 101 {
+		wide = append(wide, float64(i))
+	}
+	ci := interval(wide)
+	if median(wide) != 50 || ci[0] < 30 || ci[0] > 45 || ci[1] < 55 || ci[1] > 70 || !slices.IsSorted(ci[:]) || math.IsNaN(ci[0]) {
+		t.Errorf("of 0 to 100: %v", ci)
+	}
+	if interval(wide) != ci {
+		t.Error("not the same twice")
+	}
+}
