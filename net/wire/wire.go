@@ -195,25 +195,38 @@ func (r *Reader) more() bool {
 	return true
 }
 
+// take and the readers below go on after an error, from where it was met: what they
+// return then is not looked at. That leaves one question less for each field.
 func (r *Reader) take(n uint64, what string) []byte {
-	if r.err != nil || n > uint64(len(r.b)-r.at) {
+	at := r.at
+	if n > uint64(len(r.b)-at) {
 		r.fail(what + " ends past the frame")
 		return nil
 	}
-	r.at += int(n)
-	return r.b[r.at-int(n) : r.at : r.at]
+	r.at = at + int(n)
+	return r.b[at:r.at:r.at]
 }
 
 func (r *Reader) byte(what string) byte {
-	if b := r.take(1, what); b != nil {
-		return b[0]
+	if r.at < len(r.b) {
+		r.at++
+		return r.b[r.at-1]
 	}
+	r.fail(what + " ends past the frame")
 	return 0
 }
 
 func (r *Reader) uvarint(what string) uint64 {
+	if r.at < len(r.b) && r.b[r.at] < 0x80 { // most are small
+		r.at++
+		return uint64(r.b[r.at-1])
+	}
+	return r.longUvarint(what)
+}
+
+func (r *Reader) longUvarint(what string) uint64 {
 	v, n := binary.Uvarint(r.b[r.at:])
-	if r.err != nil || n <= 0 {
+	if n <= 0 {
 		r.fail(what + " is no varint")
 		return 0
 	}
@@ -223,7 +236,7 @@ func (r *Reader) uvarint(what string) uint64 {
 
 func (r *Reader) varint(what string) int64 {
 	v, n := binary.Varint(r.b[r.at:])
-	if r.err != nil || n <= 0 {
+	if n <= 0 {
 		r.fail(what + " is no varint")
 		return 0
 	}
