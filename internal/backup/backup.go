@@ -21,6 +21,8 @@ import (
 type Options struct {
 	Dir   string
 	Moved func(bytes int64) // progress; may be nil
+
+	between func() // tests have the node go on here: each time that files are held
 }
 
 // attempts to read a shard: what is read while it is written may look damaged, if
@@ -62,23 +64,45 @@ func (r *Repository) Take(o Options) (*Manifest, error) {
 	return m, r.commit(m)
 }
 
-// takeShard takes hold of the journal's files, then reads the store, then what
-// the journal got meanwhile. So the journal reaches back to the store's position,
-// since the node does not compact beyond it and files that we hold stay, and
-// forward to it, since the node stores nothing that its journal does not have.
+// takeShard takes hold of the journal's files, then of the store's as they are at
+// a moment, then of the journal's again; only then it reads, as long as that takes.
+// So the journal reaches back to the store's position, since the node does not
+// compact beyond it and files that we hold stay, and forward to it, since the node
+// stores nothing that its journal does not have.
 func (r *Repository) takeShard(o *Options, id *datadir.Identity, shard core.ShardID) (_ *Shard, err error) {
+	pause := func() {
+		if o.between != nil {
+			o.between()
+		}
+	}
 	l, err := history.OpenLog(datadir.LogDir(o.Dir, shard))
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, l.Close()) }()
-	s := &Shard{Shard: shard, Segments: []Segment{}, Derived: []string{}}
-	derived, err := r.takeDerived(datadir.KVDir(o.Dir, shard), s)
+	pause()
+	kv, err := history.OpenKV(datadir.KVDir(o.Dir, shard))
 	if err != nil {
 		return nil, err
 	}
-	if err := scan(l, &history.Whose{Cluster: id.ClusterID(), Shard: shard}, o.Moved); err != nil {
+	if kv != nil {
+		defer func() { err = errors.Join(err, kv.Close()) }()
+	}
+	pause()
+	if err := l.Refresh(); err != nil {
 		return nil, err
+	}
+	pause()
+	s := &Shard{Shard: shard, Segments: []Segment{}, Derived: []string{}}
+	derived, err := r.takeDerived(kv, s)
+	if err != nil {
+		return nil, err
+	}
+	if err := l.Scan(&history.Whose{Cluster: id.ClusterID(), Shard: shard}, o.Moved); err != nil {
+		return nil, err
+	}
+	if len(l.Problems) > 0 {
+		return nil, &l.Problems[0]
 	}
 	if s.Floor, s.Last = l.Floor, l.Last(); len(l.Segments) == 0 {
 		return s, nil
@@ -103,20 +127,6 @@ func (r *Repository) takeShard(o *Options, id *datadir.Identity, shard core.Shar
 		s.Segments = append(s.Segments, out)
 	}
 	return s, nil
-}
-
-// scan reads the journal as it is now.
-func scan(l *history.Log, whose *history.Whose, moved func(int64)) error {
-	if err := l.Refresh(); err != nil {
-		return err
-	}
-	if err := l.Scan(whose, moved); err != nil {
-		return err
-	}
-	if len(l.Problems) > 0 {
-		return &l.Problems[0]
-	}
-	return nil
 }
 
 // last walks through the blocks, which finds what is wrong in them, and returns
@@ -144,12 +154,10 @@ const (
 	pairBytes     = 256 << 10
 )
 
-func (r *Repository) takeDerived(dir string, s *Shard) (_ *history.Derived, err error) {
-	kv, err := history.OpenKV(dir)
-	if kv == nil || err != nil {
-		return &history.Derived{}, err
+func (r *Repository) takeDerived(kv disk.KV, s *Shard) (*history.Derived, error) {
+	if kv == nil {
+		return &history.Derived{}, nil
 	}
-	defer func() { err = errors.Join(err, kv.Close()) }()
 	derived, err := history.ReadDerived(kv, false)
 	if err != nil || !derived.There {
 		return &history.Derived{}, err // no checkpoint: it is rebuilt

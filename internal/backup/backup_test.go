@@ -14,6 +14,7 @@ import (
 	"actordb/core"
 	"actordb/internal/backup"
 	"actordb/internal/datadir"
+	"actordb/internal/history"
 	"actordb/internal/inspect"
 	"actordb/internal/node"
 	"actordb/internal/nodetest"
@@ -181,7 +182,7 @@ func identity(t *testing.T, dir string) *datadir.Identity {
 func TestPointInTime(t *testing.T) {
 	dir, repo := t.TempDir(), filepath.Join(t.TempDir(), "repo")
 	list, _ := drilled(t, dir, repo, false, 400, 800)
-	full := events(t, dir)
+	full, ends := events(t, dir), list[1].m.Shards
 	first, end := list[0].m.Shards[0].Until, list[1].m.Shards[0].Until
 	for _, until := range []core.Timestamp{first - 20e6, first, (first + end) / 2, end, end + core.Timestamp(time.Hour)} {
 		o := options(filepath.Join(t.TempDir(), "back"))
@@ -191,11 +192,7 @@ func TestPointInTime(t *testing.T) {
 		late := 0
 		for id, all := range full {
 			n := 0
-			shard := out.Shards[0]
-			if len(all) > 0 {
-				shard = out.Shards[all[0].Shard]
-			}
-			for n < len(all) && all[n].Committed <= until.String() && all[n].Block <= shard.Last {
+			for n < len(all) && all[n].Committed <= until.String() && all[n].Block <= ends[all[n].Shard].Last {
 				n++
 			}
 			if late += len(all) - n; len(got[id]) != n || n > 0 && !reflect.DeepEqual(all[:n], got[id]) {
@@ -221,6 +218,41 @@ func TestPointInTime(t *testing.T) {
 		t.Errorf("by entries: %+v", out.Shards)
 	}
 	writesOn(t, nodetest.Config(o.Dir, false))
+}
+
+// B5: snapshots of events that are cut off are not restored. A store that was
+// closed has some from after its last checkpoint.
+func TestNoLaterStates(t *testing.T) {
+	dir, repo := t.TempDir(), filepath.Join(t.TempDir(), "repo")
+	_, load := drilled(t, dir, repo, false, 1200)
+	b := take(t, dir, repo, load.Now)
+	o := options(filepath.Join(t.TempDir(), "back"))
+	o.UntilIndex = map[core.ShardID]core.Index{0: b.m.Shards[0].Position, 1: b.m.Shards[1].Position}
+	restore(t, repo, o)
+	later := 0
+	for _, path := range []string{dir, o.Dir} {
+		for shard, cut := range o.UntilIndex {
+			kv, err := history.OpenKV(datadir.KVDir(path, shard))
+			if err != nil {
+				t.Fatal(err)
+			}
+			d, err := history.ReadDerived(kv, false)
+			if err := errors.Join(err, kv.Close()); err != nil || d.Position.Applied != cut {
+				t.Fatalf("%+v: %v", d.Position, err)
+			}
+			for _, s := range d.Snapshots {
+				switch {
+				case s.Index > cut && path == dir:
+					later++
+				case s.Index > cut:
+					t.Errorf("a snapshot of %s after block %d is there, cut at %d", s.ID, s.Index, cut)
+				}
+			}
+		}
+	}
+	if later == 0 {
+		t.Error("there was none to leave out")
+	}
 }
 
 // Compaction while backups are taken changes nothing of it, but for how far back

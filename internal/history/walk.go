@@ -100,8 +100,9 @@ func (w *Walk) Next() (*Applied, error) {
 	a := &Applied{Index: index, Term: w.log.Entries[index-w.log.Floor-1].Term, Block: b}
 	w.pos.Applied = index
 	defer func() {
-		if w.adopt && index == w.upTo { // nothing before told the epochs
+		if w.adopt && index == w.upTo { // nothing before told clock and epochs
 			w.pos, w.adopt = w.check, false
+			a.After = w.pos
 		}
 	}()
 	if b == nil {
@@ -118,6 +119,9 @@ func (w *Walk) Next() (*Applied, error) {
 	}
 	stands := b.Shard == w.log.shard() && b.Extends == w.pos.Chain && b.SlotEpoch == w.pos.SlotEpoch &&
 		b.PolicyEpoch == w.pos.PolicyEpoch && b.Catalog == w.pos.Catalog
+	if known && w.adopt {
+		stands = false // void, under epochs that are not known yet
+	}
 	if known && a.Void == stands {
 		return nil, w.wrong(index, "the block stands on the entries before it: %t; the checkpoint of the derived store says %t", stands, !a.Void)
 	}

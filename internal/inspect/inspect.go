@@ -61,20 +61,21 @@ func Open(path string, kinds []actor.Kind, moved func(bytes int64)) (*Dir, error
 	return d, nil
 }
 
-// open takes the log's files first, then the store, then what the log got
-// meanwhile: so a log that is being compacted reaches back to the store's position.
+// open takes hold of the log's files, then of the store's, then of what the log
+// got meanwhile: so a log that is being compacted reaches back to the store's position.
 func (s *shardDir) open(path string, moved func(int64)) error {
 	kv, err := history.OpenKV(datadir.KVDir(path, s.id))
 	if err != nil {
 		return err
 	}
-	if s.derived, err = history.ReadDerived(kv, true); kv != nil {
+	err = s.log.Refresh()
+	if err == nil {
+		s.derived, err = history.ReadDerived(kv, true)
+	}
+	if kv != nil {
 		err = errors.Join(err, kv.Close())
 	}
 	if err != nil {
-		return err
-	}
-	if err := s.log.Refresh(); err != nil {
 		return err
 	}
 	return s.log.Scan(nil, moved)
