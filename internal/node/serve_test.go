@@ -19,6 +19,7 @@ import (
 	"actordb/internal/datadir"
 	"actordb/net/client"
 	"actordb/net/tlsnet"
+	"actordb/net/wire"
 	"actordb/workloads"
 )
 
@@ -239,12 +240,13 @@ func TestKilledUnderLoad(t *testing.T) {
 func TestGarbageFrames(t *testing.T) {
 	s := newSite(t)
 	good := s.dial(nil)
+	var answers wire.Writer
 	for what, send := range map[string]struct {
 		to    uint32
 		frame []byte
 	}{
 		"garbage":         {tlsnet.GatewayProc, []byte("garbage")},
-		"answers":         {tlsnet.GatewayProc, []byte("ADBF\x01\x02")},
+		"answers":         {tlsnet.GatewayProc, answers.Finish(wire.Answers)},
 		"past the door":   {2, nil},
 		"nobody at home":  {99, nil},
 		"an empty packet": {tlsnet.GatewayProc, nil},
@@ -256,9 +258,11 @@ func TestGarbageFrames(t *testing.T) {
 		if err := bad.Send(t.Context(), send.to, send.frame); err != nil {
 			t.Fatal(err)
 		}
+		late := time.AfterFunc(20*time.Second, func() { bad.Close() })
 		if _, err := bad.Recv(); !errors.Is(err, &tlsnet.Error{Reason: tlsnet.BadFrame}) {
 			t.Errorf("%s: the connection ended with %v", what, err)
 		}
+		late.Stop()
 		bad.Close()
 	}
 	within(t, "reports", func() bool {
