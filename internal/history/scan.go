@@ -97,7 +97,7 @@ func (s *segmentScan) run() {
 	}
 	if s.sealed && s.at < int64(len(s.image)) {
 		if slices.ContainsFunc(s.image[s.at:], func(b byte) bool { return b != 0 }) {
-			s.problem(s.at, "bytes follow the seal")
+			l.note(s.name(), s.at, "bytes behind the seal are not the zeros that they should be: nothing reads them")
 		}
 	}
 }
