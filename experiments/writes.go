@@ -10,6 +10,7 @@ import (
 	"actordb/core/actor"
 	"actordb/core/proc"
 	"actordb/core/shard"
+	"actordb/internal/host"
 )
 
 // writes is the first row of the paper's table (section 8): one event to an actor,
@@ -27,6 +28,7 @@ const (
 
 func runWrites(ctx context.Context, e *Env) (*Result, error) {
 	n := e.scale(1_000_000)
+	host.CollectLess() // as a served node does
 	kinds := []struct {
 		name string
 		id   func(i int) core.ActorID

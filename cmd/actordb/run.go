@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 
 	"actordb/checkers"
+	"actordb/internal/host"
 	"actordb/internal/testbed"
 )
 
@@ -43,7 +44,7 @@ func (c *runCommand) Run() error {
 		return err
 	}
 	o.Record = true
-	collectLess()
+	host.CollectLess()
 	out, err := execute(o, c.Trace, c.Save)
 	if err != nil {
 		return err

@@ -14,6 +14,7 @@ import (
 	"actordb/core/actor"
 	"actordb/core/control"
 	"actordb/internal/datadir"
+	"actordb/internal/host"
 	"actordb/internal/node"
 	"actordb/net/tlsnet"
 	"actordb/workloads"
@@ -58,6 +59,7 @@ func (c *serveCommand) Run() error {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	host.CollectLess()
 	credentials, err := c.credentials()
 	if err != nil {
 		return served(err)

@@ -9,13 +9,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime/debug"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
 
 	"actordb/checkers"
+	"actordb/internal/host"
 	"actordb/internal/testbed"
 )
 
@@ -48,16 +48,11 @@ type seedResult struct {
 }
 
 // checkDied names the check of a seed whose process died.
-// collectLess lets the heap grow to five times what is live between two
-// collections: a run's live memory is small, and a sixth of its time went into
-// collecting.
-func collectLess() { debug.SetGCPercent(400) }
-
 const checkDied = "process"
 
 // Run implements the command.
 func (c *workerCommand) Run() error {
-	collectLess()
+	host.CollectLess()
 	lines := bufio.NewScanner(os.Stdin)
 	out := json.NewEncoder(os.Stdout)
 	for lines.Scan() {

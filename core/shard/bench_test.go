@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"testing"
 	"time"
@@ -39,6 +40,7 @@ const framesAhead = 64
 // first touch of a page costs what the machine makes of it (here from 0.5 to 9 us)
 // and not what the engine does.
 func benchWrite(b *testing.B, id func(i int) core.ActorID) {
+	defer debug.SetGCPercent(debug.SetGCPercent(400)) // as a served node does
 	b.ReportAllocs()
 	b.StopTimer()
 	writeAll(b, id, func() {}, func() {})
