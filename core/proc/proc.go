@@ -213,3 +213,19 @@ type Queue struct {
 type Gauged interface {
 	Queues(dst []Queue) []Queue
 }
+
+// A Counter is how often something happened since the process began.
+type Counter struct {
+	Name  string // what, then a dot and which: commands.accepted
+	Value uint64
+}
+
+// A Counted process tells what it has done. Hosts export the figures.
+type Counted interface {
+	Counters(dst []Counter) []Counter
+}
+
+// A Server is a process that is not always ready to serve.
+type Server interface {
+	Serving() bool
+}

@@ -37,6 +37,7 @@ func (s *Shard) apply(e *pb.Entry) {
 	if h.Shard != s.cfg.Shard || h.Extends != s.chain || h.SlotEpoch != s.slotEpoch ||
 		h.PolicyEpoch != s.policyEpoch || h.Catalog != s.catalog {
 		s.out.Mark(markVoid)
+		s.voided++
 		s.tap(index, term, data, true)
 		s.applied = index
 		s.journal.Applied(index)
@@ -47,6 +48,7 @@ func (s *Shard) apply(e *pb.Entry) {
 	}
 	s.tap(index, term, data, false)
 	s.applied, s.clock = index, h.Timestamp
+	s.blocks++
 	switch {
 	case f != nil:
 		s.chain = f.chain
@@ -111,6 +113,7 @@ func (s *Shard) applyFlight(f *flight) {
 			session.Record(&p.recorded)
 			session.Raise(p.command.AckedBelow)
 			s.dirtySession(session)
+			s.events += uint64(p.recorded.Count)
 		}
 		a := recordedAnswer(&p.command, &p.recorded)
 		s.answer(p.from, &a)
@@ -136,6 +139,7 @@ func (s *Shard) answerRead(r *read) {
 // applyBlock makes a block from the log take effect that this incarnation did
 // not decide: after a restart, or on a follower.
 func (s *Shard) applyBlock(index core.Index, b *journal.Block) {
+	s.events += uint64(len(b.Rows()))
 	for i := range b.Actors {
 		entry := &b.Actors[i]
 		if len(entry.Rows) == 0 {

@@ -298,6 +298,11 @@ type Shard struct {
 	starting bool   // hydrations of wanted
 
 	checkpoint checkpointing
+	answered   [core.Unknown + 1]uint64 // by status, since the beginning
+	reading    uint64                   // of these, reads
+	events     uint64                   // applied
+	blocks     uint64                   // applied
+	voided     uint64                   // blocks without effect
 	answers    []outbound
 	lastAppend proc.Tick
 	idleArmed  bool
@@ -430,6 +435,10 @@ func (s *Shard) halt(err error) {
 }
 
 func (s *Shard) answer(to proc.Addr, a *core.Answer) {
+	s.answered[a.Status]++
+	if !a.Kind.Changes() {
+		s.reading++
+	}
 	for i := range s.answers {
 		if s.answers[i].to == to {
 			o := &s.answers[i]
@@ -464,6 +473,20 @@ func (s *Shard) Queues(dst []proc.Queue) []proc.Queue {
 		proc.Queue{Name: "shard.flights", Len: len(s.flights), Limit: s.cfg.Pipeline},
 		proc.Queue{Name: "shard.sessions", Len: s.sessions.Len(), Limit: s.cfg.Sessions.Sessions},
 		proc.Queue{Name: "shard.walks", Len: len(s.walks), Limit: s.cfg.Hydrations + 1},
+	)
+}
+
+// Counters implements proc.Counted.
+func (s *Shard) Counters(dst []proc.Counter) []proc.Counter {
+	return append(dst,
+		proc.Counter{Name: "commands.accepted", Value: s.answered[core.Accepted]},
+		proc.Counter{Name: "commands.refused", Value: s.answered[core.Refused]},
+		proc.Counter{Name: "commands.refused-at-door", Value: s.answered[core.RefusedAtDoor]},
+		proc.Counter{Name: "commands.unknown", Value: s.answered[core.Unknown]},
+		proc.Counter{Name: "commands.reads", Value: s.reading},
+		proc.Counter{Name: "journal.events", Value: s.events},
+		proc.Counter{Name: "journal.blocks", Value: s.blocks},
+		proc.Counter{Name: "journal.blocks-void", Value: s.voided},
 	)
 }
 

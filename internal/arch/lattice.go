@@ -58,12 +58,13 @@ workloads:              core core/proc core/actor net/wire checkers google.golan
 internal/testbed:       . core/control disk core/proc core core/seal core/journal core/actor net/wire core/shard core/gateway sim sim/fault net/simnet disk/simfile disk/memkv checkers workloads
 experiments/mutants:    golang.org/x/tools/txtar
 internal/host:          core/proc disk golang.org/x/sys/unix
+internal/observe:       core/proc disk internal/host net/tlsnet github.com/prometheus/client_golang/...
 net/client:             core core/proc core/actor net/wire net/tlsnet
 internal/datadir:       core core/proc disk/osfile
 internal/history:       core core/seal core/journal core/actor core/shard disk disk/pebblekv
 internal/inspect:       core core/actor core/journal core/shard internal/datadir internal/history
 internal/verify:        core core/actor core/journal core/shard disk disk/osfile internal/datadir internal/history
-internal/node:          . core/control disk/memkv internal/datadir disk core/proc core core/actor core/shard core/gateway net/wire net/tlsnet net/client internal/host disk/osfile disk/pebblekv disk/losefs checkers workloads
+internal/node:          internal/observe . core/control disk/memkv internal/datadir disk core/proc core core/actor core/shard core/gateway net/wire net/tlsnet net/client internal/host disk/osfile disk/pebblekv disk/losefs checkers workloads
 internal/nodetest:      internal/node disk core/proc core core/shard core/gateway disk/osfile disk/pebblekv checkers workloads
 internal/backup:        core core/actor core/journal core/shard disk disk/osfile internal/datadir internal/history internal/verify internal/inspect internal/node github.com/cespare/xxhash/v2
 internal/olddata:       core core/journal internal/node internal/inspect internal/verify disk/pebblekv

@@ -36,6 +36,8 @@ type Config struct {
 	Clock         Clock
 	// Remote carries frames to other nodes; nil: they are dropped.
 	Remote Transport
+	// Observe makes the observer of a process; nil: nobody watches.
+	Observe func(process string) Observer
 	// Seed makes the processes' streams. 0 in production: drawn from the system.
 	Seed func() (uint64, uint64)
 }
@@ -123,6 +125,9 @@ func (n *Node) SpawnAt(number uint32, name, peer string, storage Storage, factor
 	addr := proc.Addr{Node: n.cfg.Node, Proc: number}
 	a, b := n.cfg.Seed()
 	t := &task{node: n, addr: addr, name: name, peer: peer, storage: storage, wake: make(chan struct{}, 1)}
+	if n.cfg.Observe != nil {
+		t.observer = n.cfg.Observe(name)
+	}
 	t.process = factory(proc.Env{Self: addr, Name: name, Rand: rand.New(rand.NewPCG(a, b))})
 	t.startWorkers()
 	for int(number) > len(n.tasks) {

@@ -11,23 +11,26 @@ import (
 
 // task is a process with its goroutine, mailbox, timers and workers.
 type task struct {
-	node    *Node
-	addr    proc.Addr
-	name    string
-	peer    string
-	storage Storage
-	process proc.Process
+	node     *Node
+	addr     proc.Addr
+	name     string
+	peer     string
+	storage  Storage
+	process  proc.Process
+	observer Observer // or nil
 
-	mu      sync.Mutex
-	inbox   []proc.Input
-	frames  int // of inbox: messages and resets, which are bounded
-	gauges  []proc.Queue
-	wake    chan struct{}
-	timers  timers
-	out     proc.Effects
-	lanes   []*lane // file workers
-	kv      *lane
-	workers sync.WaitGroup
+	mu       sync.Mutex
+	inbox    []proc.Input
+	frames   int // of inbox: messages and resets, which are bounded
+	gauges   []proc.Queue
+	counters []proc.Counter
+	serving  bool
+	wake     chan struct{}
+	timers   timers
+	out      proc.Effects
+	lanes    []*lane // file workers
+	kv       *lane
+	workers  sync.WaitGroup
 }
 
 // put adds an input that must not be dropped.
@@ -135,9 +138,19 @@ func (t *task) fire() time.Duration {
 // step runs one Step and carries out its effects.
 func (t *task) step(in proc.Input) {
 	t.out.Reset()
+	var begun time.Time
+	if t.observer != nil {
+		begun = time.Now()
+	}
 	if err := t.call(in); err != nil {
 		t.node.Stop(err)
 		return
+	}
+	if t.observer != nil {
+		t.observer.Step(in.Kind, time.Since(begun))
+		for _, m := range t.out.Marks {
+			t.observer.Mark(m)
+		}
 	}
 	for _, s := range t.out.Timers {
 		if s.At < 0 {
@@ -158,10 +171,22 @@ func (t *task) step(in proc.Input) {
 	if t.out.Fault != nil {
 		t.node.Stop(fmt.Errorf("%s: %w", t.name, t.out.Fault))
 	}
-	if g, ok := t.process.(proc.Gauged); ok {
-		t.mu.Lock()
-		t.gauges = g.Queues(t.gauges[:0])
-		t.mu.Unlock()
+	t.report()
+}
+
+// report keeps what the process says of itself, for those who ask from elsewhere.
+func (t *task) report() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if p, ok := t.process.(proc.Gauged); ok {
+		t.gauges = p.Queues(t.gauges[:0])
+	}
+	if p, ok := t.process.(proc.Counted); ok {
+		t.counters = p.Counters(t.counters[:0])
+	}
+	t.serving = true
+	if p, ok := t.process.(proc.Server); ok {
+		t.serving = p.Serving()
 	}
 }
 
@@ -183,6 +208,9 @@ func (t *task) send(s *proc.Send) {
 		return
 	}
 	if !t.node.Deliver(t.addr, t.peer, s.To, s.Frame) {
+		if t.observer != nil {
+			t.observer.Dropped()
+		}
 		t.offer(proc.Input{Kind: proc.Reset, From: s.To})
 	}
 }
@@ -286,7 +314,11 @@ func (t *task) submitFile(f *proc.FileOp) {
 		return
 	}
 	t.lanes[laneOf(&op, len(t.lanes))].push(func() {
+		begun := time.Now()
 		res := t.storage.Files.Do(op)
+		if t.observer != nil {
+			t.observer.File(&op, &res, time.Since(begun))
+		}
 		t.put(proc.Input{Kind: proc.FileDone, Token: token, File: &res})
 	})
 }
@@ -312,7 +344,11 @@ func (t *task) submitKV(k *proc.KVOp) {
 		return
 	}
 	t.kv.push(func() {
+		begun := time.Now()
 		res := disk.DoKV(t.storage.KV, op)
+		if t.observer != nil {
+			t.observer.KV(op.Kind, res.Err, time.Since(begun))
+		}
 		t.put(proc.Input{Kind: proc.KVDone, Token: token, KV: &res})
 	})
 }

@@ -37,8 +37,9 @@ type Config struct {
 	// Network says which processes there are and in which order they start; nil:
 	// dag.jsonnet's. The number of shards is Shards, the limits those below.
 	Network *control.Network
-	Listen  func(*Node) error   // starts the network's listener; nil: there is none
-	Kinds   func() []actor.Kind // fresh instances for one shard
+	Observe func(process string) host.Observer // may be nil
+	Listen  func(*Node) error                  // starts the network's listener; nil: there is none
+	Kinds   func() []actor.Kind                // fresh instances for one shard
 	// TrustDomain is that of the identities; nodes of it are the cluster's own.
 	TrustDomain string // "actordb"
 	// OpenFiles and OpenKV open a shard's stores; the directory exists. What they
@@ -77,7 +78,7 @@ func Start(cfg Config) (*Node, error) {
 		return nil, fmt.Errorf("node: %w", err)
 	}
 	cfg.Shards = id.Shards
-	h, err := host.New(host.Config{Node: cfg.Node, Remote: cfg.Remote})
+	h, err := host.New(host.Config{Node: cfg.Node, Remote: cfg.Remote, Observe: cfg.Observe})
 	if err != nil {
 		return nil, errors.Join(err, lock.Close())
 	}
@@ -204,6 +205,9 @@ func (n *Node) startShard(id core.ShardID, placement *shard.Placement, who *data
 	}
 	return err
 }
+
+// Reports is what the node's processes say of themselves.
+func (n *Node) Reports() []host.Report { return n.host.Reports() }
 
 // Spawn runs another process on the node, such as a client within it, under a
 // name that its peers see. It cannot take a name of the cluster's own.

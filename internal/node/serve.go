@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"runtime"
 	"sync"
 	"time"
 
@@ -15,6 +16,7 @@ import (
 	"actordb/disk/memkv"
 	"actordb/disk/osfile"
 	"actordb/disk/pebblekv"
+	"actordb/internal/observe"
 	"actordb/net/tlsnet"
 	"actordb/net/wire"
 )
@@ -35,8 +37,9 @@ type ServeConfig struct {
 
 // A Server is a node on files, Pebble and TLS.
 type Server struct {
-	Node *Node
-	Net  *tlsnet.Net
+	Node    *Node
+	Net     *tlsnet.Net
+	Metrics *observe.Metrics
 
 	log    *slog.Logger
 	faults chan error    // of stores, found outside of any process's call
@@ -63,6 +66,7 @@ func Serve(cfg ServeConfig) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	s.Metrics = observe.New(map[string]string{"node": fmt.Sprint(s.Net.Node()), "network": cfg.Network.Hash.String(), "go": runtime.Version()})
 	domain, err := trustDomain(cfg.Credentials.Source)
 	if err == nil {
 		s.Node, err = Start(Config{
@@ -70,12 +74,13 @@ func Serve(cfg ServeConfig) (*Server, error) {
 			OpenFiles: func(dir string) (disk.FS, error) { return osfile.Open(dir) },
 			OpenKV:    s.opener(cfg.Network.The(control.KV)),
 			Shard:     cfg.Network.ShardConfig(), Gateway: cfg.Network.GatewayConfig(),
-			Network: cfg.Network, Remote: s.Net, Listen: func(n *Node) error { return s.Net.Start(n) },
+			Network: cfg.Network, Observe: s.Metrics.Observer, Remote: s.Net, Listen: func(n *Node) error { return s.Net.Start(n) },
 		})
 	}
 	if err != nil {
 		return nil, errors.Join(err, s.Net.Close())
 	}
+	s.Metrics.Watch(s.Node.Reports, s.Net.Stats)
 	s.others.Go(s.watchStores)
 	if cfg.Credentials.Renew != nil {
 		s.others.Go(func() { s.renew(cfg.Credentials.Renew) })
