@@ -2,6 +2,7 @@
 //
 //	actordb serve          a node: files, Pebble, TLS
 //	actordb send           events and commands from a file
+//	actordb bench          load from outside, and what it waits for
 //	actordb issue          an identity for a node or a client
 //	actordb verify         does a data directory hold?
 //	actordb inspect        what stands in it?
@@ -70,6 +71,7 @@ func diverged() error { return &failure{code: exitDiverged} }
 type commandLine struct {
 	Serve   serveCommand   `cmd:"" help:"Run a node."`
 	Send    sendCommand    `cmd:"" help:"Send events and commands from a file or standard input."`
+	Bench   benchCommand   `cmd:"" help:"Put a load on a running node, and measure rate and latency."`
 	Issue   issueCommand   `cmd:"" help:"Issue an identity for a node or a client."`
 	Verify  verifyCommand  `cmd:"" help:"Check every checksum, hash and chain of a node's data directory."`
 	Inspect inspectCommand `cmd:"" help:"Show what stands in a data directory: a segment, a block, an actor's history, a snapshot, sessions."`

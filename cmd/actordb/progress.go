@@ -57,6 +57,14 @@ func (p *progress) step(note string) {
 	fmt.Fprintf(os.Stderr, "%s: %d%s in %s%s\n", p.what, p.done, of, time.Since(p.begun).Round(time.Second), note)
 }
 
+// describe changes what it says is going on.
+func (p *progress) describe(what string) {
+	p.what = what
+	if p.bar != nil {
+		p.bar.Describe(what)
+	}
+}
+
 // say prints a line that stays.
 func (p *progress) say(line string) {
 	if p.bar != nil {
