@@ -60,7 +60,7 @@ unsimulated:
 # ---- check
 
 SWEEP ?= 5m
-FUZZ  ?= 10s
+FUZZ  ?= 1m
 
 check: test race fuzz audit sweep mutants
 

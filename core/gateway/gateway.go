@@ -5,7 +5,8 @@
 //
 //	G1  A command's principal is the authenticated peer, whatever the frame says.
 //	G2  A command is sent to its shard again, under the same session and number,
-//	    until it is answered or its deadline passes; then the answer is Unknown.
+//	    until it is answered or its deadline passes; then the answer is Unknown, with
+//	    the code of what was in the way, if that was heard.
 //	G3  A refusal that time can cure is held back and the command sent again. Of
 //	    the refusals passed on only the final ones (core.Code.Final) say that no
 //	    copy of the command has had or will have an effect.
@@ -18,6 +19,7 @@ package gateway
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -94,6 +96,7 @@ type entry struct {
 	attempts int
 	due      proc.Tick // of the next attempt
 	deadline proc.Tick
+	held     core.Code // of the last refusal that was held back
 	done     bool
 }
 
@@ -280,6 +283,7 @@ func (g *Gateway) answered(a *core.Answer) {
 	passing := a.Status == core.RefusedAtDoor && !a.Code.Final() || a.Status == core.Unknown
 	if passing && a.Code.Transient() {
 		g.out.Mark(markHeld) // sent again when it is due
+		e.held = a.Code
 		return
 	}
 	g.settle(e, a)
@@ -304,7 +308,7 @@ func (g *Gateway) sweep() {
 		case g.now.Mono >= e.deadline:
 			g.out.Mark(markDeadline)
 			g.settle(e, &core.Answer{Session: e.key.session, Number: e.key.number, Kind: e.key.kind,
-				Status: core.Unknown, Code: core.CodeTimeout})
+				Status: core.Unknown, Code: cmp.Or(e.held, core.CodeTimeout)})
 			continue
 		case g.now.Mono >= e.due:
 			g.out.Mark(markResend)

@@ -178,6 +178,28 @@ func TestForgedAnswers(t *testing.T) {
 	}
 }
 
+// G2: what was in the way is told at the deadline: a client learns that the disk is
+// full, and not only that there was no answer.
+func TestDeadlineTellsWhy(t *testing.T) {
+	d := drive(t, nil)
+	c := command(1)
+	d.ask(alice, "spiffe://test/alice", c)
+	refusal := answerTo(&c, core.RefusedAtDoor, core.CodeDiskFull)
+	for {
+		if got := d.tell(cluster+"shard-0", refusal); len(got) != 0 {
+			t.Fatalf("passed on at once: %+v", got)
+		}
+		list := d.wait()
+		if len(list) == 0 || len(list[0].answers) == 0 {
+			continue
+		}
+		if a := one(t, list, alice); a.Status != core.Unknown || a.Code != core.CodeDiskFull {
+			t.Fatalf("%+v", a)
+		}
+		return
+	}
+}
+
 // G2: the same command again and again, at growing intervals, and at the deadline
 // the answer is Unknown.
 func TestResendUntilDeadline(t *testing.T) {

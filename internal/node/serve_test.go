@@ -32,7 +32,8 @@ type site struct {
 	addr string
 	ca   *tlsnet.CA
 	*Server
-	logs logs
+	logs   logs
+	change func(*ServeConfig) // or nil
 }
 
 // logs is what a server says, and can be waited for.
@@ -55,11 +56,8 @@ func (l *logs) String() string {
 
 func newSite(t *testing.T) *site {
 	t.Helper()
-	ca, err := tlsnet.NewCA(testDomain)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := &site{t: t, dir: t.TempDir(), addr: "127.0.0.1:0", ca: ca}
+	s := &site{t: t, dir: t.TempDir()}
+	s.open()
 	s.serve()
 	t.Cleanup(func() {
 		if err := s.Close(); err != nil && !errors.Is(err, errKilled) {
@@ -67,6 +65,16 @@ func newSite(t *testing.T) *site {
 		}
 	})
 	return s
+}
+
+// open makes the site's authority, and takes a free port.
+func (s *site) open() {
+	s.t.Helper()
+	ca, err := tlsnet.NewCA(testDomain)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.addr, s.ca = "127.0.0.1:0", ca
 }
 
 func sampleKinds() []actor.Kind { return append(workloads.Kinds(), actor.Stream()) }
@@ -78,7 +86,11 @@ func (s *site) config() ServeConfig {
 
 func (s *site) serve() {
 	s.t.Helper()
-	server, err := Serve(s.config())
+	cfg := s.config()
+	if s.change != nil {
+		s.change(&cfg)
+	}
+	server, err := Serve(cfg)
 	if err != nil {
 		s.t.Fatal(err)
 	}
