@@ -106,6 +106,7 @@ type Gateway struct {
 	env     proc.Env
 	table   map[key]*entry
 	order   []*entry // by arrival; done ones leave at a sweep
+	spare   []*entry // to be used again
 	bytes   int      // of the commands in table
 	armed   bool
 	now     proc.Now
@@ -154,14 +155,21 @@ func (g *Gateway) Step(now proc.Now, in proc.Input, out *proc.Effects) {
 	g.out = nil
 }
 
+// peersKept is for how many peers a writer is kept from step to step: it remembers
+// how large a frame usually gets.
+const peersKept = 64
+
 func (g *Gateway) flush(list []frame, kind wire.Kind) []frame {
 	for i := range list {
 		if list[i].writer.Count() > 0 {
 			g.out.Send(list[i].to, list[i].writer.Finish(kind))
 		}
 	}
-	clear(list)
-	return list[:0]
+	if len(list) > peersKept {
+		clear(list)
+		return list[:0]
+	}
+	return list
 }
 
 // toward returns the writer of the frame for a peer, sending a full one off.
@@ -195,46 +203,88 @@ func (g *Gateway) receive(in *proc.Input) {
 		}
 		return
 	}
-	var c core.Command
-	for r.Command(&c) {
-		c.Principal = core.Principal(in.Peer)
-		g.admit(in.From, &c)
-		c.Events = nil // the table keeps the slice
+	e := g.take()
+	for r.Command(&e.command) {
+		e.command.Principal = core.Principal(in.Peer)
+		if g.admit(in.From, e) {
+			e = g.take()
+		}
+	}
+	g.keep(e)
+}
+
+// take returns an entry for the next command: they are large, so they are used
+// again, with the room for their events.
+func (g *Gateway) take() *entry {
+	if n := len(g.spare); n > 0 {
+		e := g.spare[n-1]
+		g.spare = g.spare[:n-1]
+		return e
+	}
+	return new(entry)
+}
+
+func (g *Gateway) keep(e *entry) {
+	if len(g.spare) < g.cfg.PendingMax {
+		e.forget()
+		*e = entry{command: e.command}
+		g.spare = append(g.spare, e)
 	}
 }
 
-// admit takes a command from a client.
-func (g *Gateway) admit(client proc.Addr, c *core.Command) {
+// eventsKept bounds the room for events that an entry keeps.
+const eventsKept = 8
+
+// forget drops the command, which may keep a whole frame.
+func (e *entry) forget() {
+	events := e.command.Events
+	if cap(events) > eventsKept {
+		events = nil
+	}
+	clear(events)
+	e.command = core.Command{Events: events[:0]}
+}
+
+// admit takes a command from a client, and reports whether it keeps the entry.
+func (g *Gateway) admit(client proc.Addr, e *entry) bool {
+	c := &e.command
 	if code, detail := core.CheckCommand(c); code != core.CodeNone {
 		g.reply(client, &core.Answer{Session: c.Session, Number: c.Number, Kind: c.Kind,
 			Status: core.RefusedAtDoor, Code: code, Detail: detail})
-		return
+		return false
 	}
 	k := key{c.Session, c.Number, c.Kind}
-	if e := g.table[k]; e != nil {
-		if !same(&e.command, c) {
+	if first := g.table[k]; first != nil {
+		if !same(&first.command, c) {
 			g.out.Mark(markReused)
 			g.refuse(client, c, core.CodeReused)
-			return
+			return false
 		}
 		g.out.Mark(markJoined)
-		e.client = client
-		return
+		first.client = client
+		return false
 	}
 	size := commandSize(c)
 	if len(g.table) >= g.cfg.PendingMax || g.bytes+size > g.cfg.PendingBytes {
 		g.out.Mark(markFull)
 		g.refuse(client, c, core.CodeOverloaded)
-		return
+		return false
 	}
 	if len(g.order) >= 2*g.cfg.PendingMax {
-		g.order = slices.DeleteFunc(g.order, func(e *entry) bool { return e.done })
+		g.order = slices.DeleteFunc(g.order, func(e *entry) bool {
+			done := e.done
+			if done {
+				g.keep(e)
+			}
+			return done
+		})
 	}
-	e := &entry{key: k, client: client, command: *c, size: size, deadline: g.now.Mono + g.cfg.Deadline}
+	e.key, e.client, e.size, e.deadline = k, client, size, g.now.Mono+g.cfg.Deadline
 	g.table[k] = e
 	g.order = append(g.order, e)
 	g.bytes += size
 	g.send(e)
+	return true
 }
 
 func (g *Gateway) refuse(client proc.Addr, c *core.Command, code core.Code) {
@@ -292,7 +342,7 @@ func (g *Gateway) answered(a *core.Answer) {
 func (g *Gateway) settle(e *entry, a *core.Answer) {
 	e.done = true
 	g.bytes -= e.size
-	e.command = core.Command{} // it may keep a whole frame
+	e.forget()
 	delete(g.table, e.key)
 	g.reply(e.client, a)
 }
@@ -302,6 +352,7 @@ func (g *Gateway) sweep() {
 	kept := g.order[:0]
 	for _, e := range g.order {
 		if e.done {
+			g.keep(e)
 			continue
 		}
 		switch {
@@ -309,6 +360,7 @@ func (g *Gateway) sweep() {
 			g.out.Mark(markDeadline)
 			g.settle(e, &core.Answer{Session: e.key.session, Number: e.key.number, Kind: e.key.kind,
 				Status: core.Unknown, Code: cmp.Or(e.held, core.CodeTimeout)})
+			g.keep(e)
 			continue
 		case g.now.Mono >= e.due:
 			g.out.Mark(markResend)
