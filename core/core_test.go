@@ -81,6 +81,9 @@ func TestCodesAreStable(t *testing.T) {
 		if code.String() != name || code.AtDoor() != (code >= 100 && code < 200) {
 			t.Errorf("code %d is %s, was %s", code, code, name)
 		}
+		if (code.Cure() == "") != (code == CodeNone || code == CodeRule) {
+			t.Errorf("%s: the cure is %q; only a type's own rules have none here", code, code.Cure())
+		}
 	}
 	if len(codeNames) != len(want) {
 		t.Errorf("%d codes, %d in this list: add the new ones here", len(codeNames), len(want))

@@ -59,6 +59,23 @@ func (c Code) String() string {
 	return fmt.Sprintf("code-%d", uint16(c))
 }
 
+// cures are what a caller can do about a refusal.
+var cures = map[Code]string{
+	CodeWrongSeq: "read the actor again and decide anew", CodeBadPayload: "encode the payload as its type says",
+	CodeOverloaded: "send less at once, or give it more time", CodeWrongShard: "send it again", CodeNotLeader: "send it again",
+	CodeUnknownType: "use a type that the node serves, or serve this one", CodeMalformed: "correct the command",
+	CodeTooLarge:       "make the command smaller, or several of it",
+	CodeSessionExpired: "open a new session, and compare this machine's clock with the node's", CodeSessionTooLong: "compare this machine's clock with the node's",
+	CodeSessionsFull: "wait until some expire, and use fewer", CodeBelowFloor: "send only numbers that were not declared answered",
+	CodeWindowFull: "declare numbers answered that are", CodeDiskFull: "free space on the node's disk",
+	CodeNotPermitted: "ask the operator, or use another identity", CodeCompacted: "begin at the first event that was kept",
+	CodeAppendForbidden: "send the type's commands instead of events", CodeReused: "give each command of a session a number of its own",
+	CodeTimeout: "look at the node's log; give it more time",
+}
+
+// Cure says what a caller can do, or nothing.
+func (c Code) Cure() string { return cures[c] }
+
 // AtDoor reports whether the code belongs to a refusal without effect.
 func (c Code) AtDoor() bool { return c >= 100 && c < 200 }
 

@@ -15,6 +15,7 @@ type issueCommand struct {
 	Domain string        `placeholder:"NAME" help:"Make a new authority, of this trust domain, if there is none."`
 	Node   uint32        `xor:"who" placeholder:"N" help:"For the node of this number."`
 	Client string        `xor:"who" placeholder:"NAME" help:"For the client of this name."`
+	Host   []string      `placeholder:"NAME" help:"A name or address under which HTTP clients reach the node; again for more."`
 	TTL    time.Duration `name:"ttl" default:"${ttl}" help:"How long it is good for, at most ${ttl}."`
 	Out    string        `required:"" placeholder:"DIR" help:"Where identity.pem goes. It is replaced as a whole: a node that uses it goes on with the new one."`
 }
@@ -23,7 +24,7 @@ func (issueCommand) Help() string {
 	return `Examples:
 
     actordb issue --ca data/ca --client alice --out alice
-    actordb issue --ca authority --domain prod.example.org --node 1 --out /etc/actordb/node
+    actordb issue --ca authority --domain prod.example.org --node 1 --host db1.example.org --out /etc/actordb/node
 
 identity.pem holds the key, the certificate (an X.509-SVID) and the authorities to trust; its owner alone can read it.`
 }
@@ -41,7 +42,7 @@ func (c *issueCommand) Run() error {
 	if c.Node != 0 {
 		id = tlsnet.NodeID(ca.TrustDomain(), proc.NodeID(c.Node))
 	}
-	svid, err := ca.Issue(id, c.TTL)
+	svid, err := ca.Issue(id, c.TTL, c.Host...)
 	if err != nil {
 		return usage("%w", err)
 	}

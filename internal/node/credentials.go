@@ -69,7 +69,7 @@ func OpenDev(dir string, shards int) (Credentials, error) {
 	if _, err := d.renew(); err != nil {
 		return Credentials{}, err
 	}
-	source, err := d.ca.Source(tlsnet.NodeID(d.ca.TrustDomain(), DevNode), devNodeTTL)
+	source, err := d.ca.Source(tlsnet.NodeID(d.ca.TrustDomain(), DevNode), devNodeTTL, "localhost", "127.0.0.1", "::1")
 	return Credentials{Source: source, Renew: d.renew, Client: d.client}, err
 }
 

@@ -15,23 +15,6 @@ var (
 	ErrFull = errors.New("too many calls in flight: wait for answers")
 )
 
-// cures are what to do about a refusal.
-var cures = map[core.Code]string{
-	core.CodeWrongSeq:        "read the actor again and decide anew",
-	core.CodeBadPayload:      "encode the payload as its type says",
-	core.CodeUnknownType:     "use a type that the node serves, or serve this one",
-	core.CodeMalformed:       "correct the command",
-	core.CodeTooLarge:        "make the command smaller, or several of it",
-	core.CodeSessionExpired:  "compare this machine's clock with the node's",
-	core.CodeSessionTooLong:  "compare this machine's clock with the node's",
-	core.CodeNotPermitted:    "ask the operator, or use another identity",
-	core.CodeCompacted:       "begin at the first event that was kept",
-	core.CodeAppendForbidden: "send the type's commands instead of events",
-	core.CodeOverloaded:      "send less at once, or give it more time",
-	core.CodeDiskFull:        "free space on the node's disk",
-	core.CodeTimeout:         "look at the node's log; give it more time",
-}
-
 // A Refused is a command that was declined, for good.
 type Refused struct {
 	Actor  core.ActorID
@@ -53,7 +36,7 @@ func (e *Refused) Error() string {
 	case core.CodeCompacted:
 		fmt.Fprintf(&b, ": the first event is %d", e.Seq)
 	}
-	if cure := cures[e.Code]; cure != "" {
+	if cure := e.Code.Cure(); cure != "" {
 		b.WriteString("; " + cure)
 	}
 	return b.String()
@@ -85,7 +68,7 @@ func (e *Unanswered) Error() string {
 	if e.Link != nil {
 		fmt.Fprintf(&b, ": %v", e.Link)
 	}
-	if cure := cures[e.Code]; cure != "" {
+	if cure := e.Code.Cure(); cure != "" {
 		b.WriteString("; " + cure)
 	}
 	return b.String()

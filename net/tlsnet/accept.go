@@ -106,7 +106,7 @@ func (n *Net) welcome(raw net.Conn) (in *inbound, err error) {
 	stop := context.AfterFunc(n.ctx, func() { raw.SetDeadline(time.Unix(1, 0)) }) // Close does not wait for strangers
 	defer stop()
 	raw.SetDeadline(time.Now().Add(n.limits.HandshakeTimeout))
-	conn := tls.Server(raw, n.policy.serverConfig())
+	conn := tls.Server(raw, n.policy.serverConfig(protocol))
 	if err := conn.Handshake(); err != nil {
 		if !errors.Is(err, os.ErrDeadlineExceeded) {
 			drain(raw)

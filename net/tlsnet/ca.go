@@ -10,7 +10,9 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"net"
 	"net/url"
+	"regexp"
 	"slices"
 	"sync"
 	"time"
@@ -106,8 +108,10 @@ func (ca *CA) GetX509BundleForTrustDomain(td spiffeid.TrustDomain) (*x509bundle.
 }
 
 // Issue makes a certificate with a new key for a node or client of the domain.
-// It is good at once, also where clocks are a little behind, and for ttl.
-func (ca *CA) Issue(id string, ttl time.Duration) (*x509svid.SVID, error) {
+// It is good at once, also where clocks are a little behind, and for ttl. hosts
+// are names and addresses of a node for those who know servers by them, as HTTP
+// does; ActorDB itself does not look at them.
+func (ca *CA) Issue(id string, ttl time.Duration, hosts ...string) (*x509svid.SVID, error) {
 	who, err := spiffeid.FromString(id)
 	if err != nil {
 		return nil, fmt.Errorf("tlsnet: issue %q: %w", id, err)
@@ -124,6 +128,9 @@ func (ca *CA) Issue(id string, ttl time.Duration) (*x509svid.SVID, error) {
 	if ttl <= 0 || ttl > CertificateLifetimeMax {
 		return nil, fmt.Errorf("tlsnet: issue %s: lifetime %v, want more than 0 and at most %v", id, ttl, CertificateLifetimeMax)
 	}
+	if len(hosts) > hostsMax || len(hosts) > 0 && identity.Node == 0 {
+		return nil, fmt.Errorf("tlsnet: issue %s: %d host names; a node has up to %d, a client none", id, len(hosts), hostsMax)
+	}
 	usage := []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
 	if identity.Node != 0 {
 		usage = append(usage, x509.ExtKeyUsageServerAuth)
@@ -138,8 +145,23 @@ func (ca *CA) Issue(id string, ttl time.Duration) (*x509svid.SVID, error) {
 		ExtKeyUsage:           usage,
 		URIs:                  []*url.URL{who.URL()},
 	}
+	for _, h := range hosts {
+		switch ip := net.ParseIP(h); {
+		case ip != nil:
+			template.IPAddresses = append(template.IPAddresses, ip)
+		case hostName.MatchString(h):
+			template.DNSNames = append(template.DNSNames, h)
+		default:
+			return nil, fmt.Errorf("tlsnet: issue %s: %.80q is neither a host name nor an address", id, h)
+		}
+	}
 	return ca.sign(who, template)
 }
+
+// hostName is a DNS name without a wildcard (RFC 1123, section 2.1).
+var hostName = regexp.MustCompile(`^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
+
+const hostsMax = 16
 
 func (ca *CA) sign(id spiffeid.ID, template *x509.Certificate) (*x509svid.SVID, error) {
 	public, key, err := ed25519.GenerateKey(rand.Reader)

@@ -145,7 +145,7 @@ func TestBadServerCertificates(t *testing.T) {
 					return
 				}
 				defer raw.Close()
-				n, _ := tls.Server(raw, p.serverConfig()).Read(make([]byte, 100))
+				n, _ := tls.Server(raw, p.serverConfig(protocol)).Read(make([]byte, 100))
 				heard <- n
 			}()
 			limits := Limits{}.withDefaults()

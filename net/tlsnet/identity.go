@@ -183,11 +183,11 @@ func asError(err error, otherwise Reason) *Error {
 // config is what both ends of every connection share (T1). The name of the
 // server is not checked but its SPIFFE id, in VerifyConnection, which unlike
 // VerifyPeerCertificate is called on every handshake.
-func (p *policy) config(peer x509.ExtKeyUsage) *tls.Config {
+func (p *policy) config(peer x509.ExtKeyUsage, protocols ...string) *tls.Config {
 	return &tls.Config{
 		MinVersion:                  tls.VersionTLS13,
 		MaxVersion:                  tls.VersionTLS13,
-		NextProtos:                  []string{protocol},
+		NextProtos:                  slices.Clone(protocols),
 		SessionTicketsDisabled:      true,
 		ClientSessionCache:          nil,
 		DynamicRecordSizingDisabled: true, // frames are handed over whole: small records would not help
@@ -198,8 +198,8 @@ func (p *policy) config(peer x509.ExtKeyUsage) *tls.Config {
 				return errorf(HandshakeFailed, "a session was resumed")
 			case cs.Version != tls.VersionTLS13:
 				return errorf(HandshakeFailed, "%s", tls.VersionName(cs.Version))
-			case cs.NegotiatedProtocol != protocol:
-				return errorf(WrongProtocol, "the peer does not offer %q (ALPN)", protocol)
+			case !slices.Contains(protocols, cs.NegotiatedProtocol):
+				return errorf(WrongProtocol, "the peer does not offer %q (ALPN)", protocols[0])
 			}
 			_, err := p.check(cs.PeerCertificates, peer)
 			return err
@@ -207,15 +207,15 @@ func (p *policy) config(peer x509.ExtKeyUsage) *tls.Config {
 	}
 }
 
-func (p *policy) serverConfig() *tls.Config {
-	c := p.config(x509.ExtKeyUsageClientAuth)
+func (p *policy) serverConfig(protocols ...string) *tls.Config {
+	c := p.config(x509.ExtKeyUsageClientAuth, protocols...)
 	c.ClientAuth = tls.RequestClientCert // judged in VerifyConnection, which has the better error for none
 	c.GetCertificate = tlsconfig.GetCertificate(p.source)
 	return c
 }
 
 func (p *policy) clientConfig() *tls.Config {
-	c := p.config(x509.ExtKeyUsageServerAuth)
+	c := p.config(x509.ExtKeyUsageServerAuth, protocol)
 	c.InsecureSkipVerify = true // of names; the certificate is judged in VerifyConnection
 	c.GetClientCertificate = tlsconfig.GetClientCertificate(p.source)
 	return c

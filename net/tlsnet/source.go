@@ -71,16 +71,17 @@ func (c *Credential) GetX509BundleForTrustDomain(td spiffeid.TrustDomain) (*x509
 // issued is a Source that has its CA at hand and renews itself.
 type issued struct {
 	*CA
-	id   string
-	ttl  time.Duration
-	mu   sync.Mutex
-	svid *x509svid.SVID
+	id    string
+	ttl   time.Duration
+	hosts []string
+	mu    sync.Mutex
+	svid  *x509svid.SVID
 }
 
 // Source is a Source for id that issues itself a new certificate when half of
-// ttl has passed.
-func (ca *CA) Source(id string, ttl time.Duration) (Source, error) {
-	s := &issued{CA: ca, id: id, ttl: ttl}
+// ttl has passed. hosts are as in Issue.
+func (ca *CA) Source(id string, ttl time.Duration, hosts ...string) (Source, error) {
+	s := &issued{CA: ca, id: id, ttl: ttl, hosts: hosts}
 	_, err := s.GetX509SVID()
 	if err != nil {
 		return nil, err
@@ -95,7 +96,7 @@ func (s *issued) GetX509SVID() (*x509svid.SVID, error) {
 	if s.svid != nil && s.now().Before(s.svid.Certificates[0].NotAfter.Add(-s.ttl/2)) {
 		return s.svid, nil
 	}
-	svid, err := s.Issue(s.id, s.ttl)
+	svid, err := s.Issue(s.id, s.ttl, s.hosts...)
 	switch {
 	case err == nil:
 		s.svid = svid
