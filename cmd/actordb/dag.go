@@ -46,6 +46,7 @@ type dagProcess struct {
 	Name    string           `json:"name"`
 	Kind    string           `json:"kind"`
 	Backend string           `json:"backend,omitempty"`
+	URL     string           `json:"url,omitempty"`
 	Count   int              `json:"count"`
 	Needs   []string         `json:"needs"`
 	Limits  map[string]int64 `json:"limits,omitempty"`
@@ -70,7 +71,7 @@ func (c *dagCheckCommand) Run() error {
 	}
 	r := dagReport{Hash: fmt.Sprintf("%x", n.Hash), network: n}
 	for _, p := range n.Processes {
-		r.Processes = append(r.Processes, dagProcess{Name: p.Name, Kind: string(p.Kind), Backend: p.Backend, Count: p.Count,
+		r.Processes = append(r.Processes, dagProcess{Name: p.Name, Kind: string(p.Kind), Backend: p.Backend, URL: p.URL, Count: p.Count,
 			Needs: append([]string{}, p.Needs...), Limits: p.Limits, Hash: fmt.Sprintf("%x", p.Hash)})
 		for _, l := range control.Limits(p.Kind) {
 			if c.Limits {

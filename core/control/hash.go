@@ -23,6 +23,7 @@ func (n *Network) seal(list map[string]*Process) {
 		part(p.Name)
 		part(string(p.Kind))
 		part(p.Backend)
+		part(p.URL)
 		part(fmt.Sprint(p.Count))
 		for _, name := range slices.Sorted(maps.Keys(p.Limits)) {
 			part(name)

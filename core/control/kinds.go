@@ -44,8 +44,8 @@ var specs = func() []*spec {
 	s, g := shard.DefaultConfig(), gateway.DefaultConfig()
 	ms := func(t proc.Tick) int64 { return int64(t) / 1e6 }
 	return []*spec{
-		{kind: Files, countMax: 1, backends: []string{"os"}},
-		{kind: KV, countMax: 1, backends: []string{"pebble", "memory"}, limits: []Limit{
+		{kind: Files, countMax: 1, backends: []string{"os", "sqlite", "postgres"}},
+		{kind: KV, countMax: 1, backends: []string{"pebble", "memory", "sqlite", "postgres"}, limits: []Limit{
 			{"cache_bytes", "bytes", 1 * mib, 64 * gib, 64 * mib, "block cache of each shard's store"},
 			{"memtable_bytes", "bytes", 1 * mib, 1 * gib, 16 * mib, "changes that a store keeps in memory before it writes a table"},
 		}},
@@ -112,8 +112,10 @@ func kindNames() []string {
 	return names
 }
 
-// processesMax bounds a network's names.
-const processesMax = 256
+const (
+	processesMax = 256 // of a network's
+	urlBytesMax  = 2048
+)
 
 // checkProcess looks at one process, and fills in its defaults.
 func checkProcess(p *Process, list map[string]*Process, wrong *problems) {
@@ -137,6 +139,14 @@ func checkProcess(p *Process, list map[string]*Process, wrong *problems) {
 		p.Backend = s.backends[0]
 	case len(s.backends) > 0 && !slices.Contains(s.backends, p.Backend):
 		wrong.add(place+".backend", "%.60q: want one of %s", p.Backend, strings.Join(s.backends, ", "))
+	}
+	switch {
+	case p.Backend == "postgres" && p.URL == "":
+		wrong.add(place+".url", "postgres needs one, such as postgres://user@host/database; the password is taken from PGPASSWORD or ~/.pgpass")
+	case p.Backend != "postgres" && p.URL != "":
+		wrong.add(place+".url", "only postgres has one: drop it")
+	case len(p.URL) > urlBytesMax:
+		wrong.add(place+".url", "%d bytes, the limit is %d", len(p.URL), urlBytesMax)
 	}
 	given := p.Limits
 	p.Limits = make(map[string]int64, len(s.limits))

@@ -90,6 +90,7 @@ type document struct {
 type processForm struct {
 	Kind    string                 `json:"kind"`
 	Backend string                 `json:"backend"`
+	URL     string                 `json:"url"`
 	Count   *json.Number           `json:"count"`
 	Needs   []string               `json:"needs"`
 	Limits  map[string]json.Number `json:"limits"`
@@ -122,7 +123,7 @@ func Parse(data []byte) (*Network, error) {
 			wrong.add(place, "null: want an object")
 			continue
 		}
-		p := &Process{Name: name, Kind: Kind(form.Kind), Backend: form.Backend, Count: 1, Needs: form.Needs, Limits: make(map[string]int64)}
+		p := &Process{Name: name, Kind: Kind(form.Kind), Backend: form.Backend, URL: form.URL, Count: 1, Needs: form.Needs, Limits: make(map[string]int64)}
 		if form.Count != nil {
 			p.Count = int(whole(place+".count", *form.Count, &wrong))
 		}

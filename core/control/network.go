@@ -41,6 +41,7 @@ type Process struct {
 	Name    string
 	Kind    Kind
 	Backend string // of Files and KV
+	URL     string // of the backend postgres
 	Count   int
 	Needs   []string         // sorted
 	Limits  map[string]int64 // all of the kind's, defaults included

@@ -12,10 +12,6 @@ import (
 	"actordb"
 	"actordb/core/actor"
 	"actordb/core/control"
-	"actordb/disk"
-	"actordb/disk/memkv"
-	"actordb/disk/osfile"
-	"actordb/disk/pebblekv"
 	"actordb/internal/observe"
 	"actordb/net/tlsnet"
 	"actordb/net/wire"
@@ -67,13 +63,13 @@ func Serve(cfg ServeConfig) (*Server, error) {
 		return nil, err
 	}
 	s.Metrics = observe.New(map[string]string{"node": fmt.Sprint(s.Net.Node()), "network": cfg.Network.Hash.String(), "go": runtime.Version()})
+	stores := &backends{dir: cfg.Dir, files: cfg.Network.The(control.Files), kv: cfg.Network.The(control.KV), fault: s.storeFault}
 	domain, err := trustDomain(cfg.Credentials.Source)
 	if err == nil {
 		s.Node, err = Start(Config{
 			Dir: cfg.Dir, Node: s.Net.Node(), Shards: cfg.Shards, Kinds: cfg.Kinds, TrustDomain: domain,
-			OpenFiles: func(dir string) (disk.FS, error) { return osfile.Open(dir) },
-			OpenKV:    s.opener(cfg.Network.The(control.KV)),
-			Shard:     cfg.Network.ShardConfig(), Gateway: cfg.Network.GatewayConfig(),
+			OpenFiles: stores.openFiles, OpenKV: stores.openKV,
+			Shard: cfg.Network.ShardConfig(), Gateway: cfg.Network.GatewayConfig(),
 			Network: cfg.Network, Observe: s.Metrics.Observer, Remote: s.Net, Listen: func(n *Node) error { return s.Net.Start(n) },
 		})
 	}
@@ -89,25 +85,6 @@ func Serve(cfg ServeConfig) (*Server, error) {
 	return s, nil
 }
 
-// opener opens stores as the network wants them.
-func (s *Server) opener(p *control.Process) func(dir string) (disk.KV, error) {
-	if p.Backend == "memory" {
-		return func(string) (disk.KV, error) { return memkv.New(), nil }
-	}
-	c := pebblekv.Config{CacheBytes: p.Limits["cache_bytes"], MemTableBytes: p.Limits["memtable_bytes"]}
-	c.OnFault = func(f *pebblekv.Fault) {
-		select {
-		case s.faults <- f:
-		default: // one is enough to stop the node
-		}
-	}
-	return func(dir string) (disk.KV, error) {
-		c := c
-		c.Dir = dir
-		return pebblekv.Open(c)
-	}
-}
-
 // inspect is what a client may send: commands, to the gateway.
 func inspect(_ tlsnet.Identity, to uint32, frame []byte) error {
 	if to != tlsnet.GatewayProc {
@@ -118,6 +95,14 @@ func inspect(_ tlsnet.Identity, to uint32, frame []byte) error {
 		err = fmt.Errorf("%w: it does not hold commands", wire.ErrFrame)
 	}
 	return err
+}
+
+// storeFault is called from within a store: it must not wait.
+func (s *Server) storeFault(err error) {
+	select {
+	case s.faults <- err:
+	default: // one is enough to stop the node
+	}
 }
 
 // watchStores stops the node when a store breaks while no process waits for it.

@@ -1,0 +1,74 @@
+package node
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+
+	"actordb/core/control"
+	"actordb/disk"
+	"actordb/disk/kvfile"
+	"actordb/disk/memkv"
+	"actordb/disk/osfile"
+	"actordb/disk/pebblekv"
+	"actordb/disk/pgkv"
+	"actordb/disk/sqlitekv"
+	"actordb/internal/datadir"
+)
+
+// backends open a node's stores as its network wants them.
+type backends struct {
+	dir       string
+	files, kv *control.Process
+	fault     func(error) // of a store, found outside of any call
+}
+
+// openFiles opens the journal's files, in a directory or in a store.
+func (b *backends) openFiles(dir string) (disk.FS, error) {
+	if b.files.Backend == "os" {
+		return osfile.Open(dir)
+	}
+	store, err := b.open(b.files, dir)
+	if err != nil {
+		return nil, err
+	}
+	files, err := kvfile.Open(store)
+	if err != nil {
+		return nil, errors.Join(err, store.Close())
+	}
+	return files, nil
+}
+
+func (b *backends) openKV(dir string) (disk.KV, error) { return b.open(b.kv, dir) }
+
+// open opens the store of p that belongs to a directory.
+func (b *backends) open(p *control.Process, dir string) (disk.KV, error) {
+	switch p.Backend {
+	case "memory":
+		return memkv.New(), nil
+	case "sqlite":
+		return sqlitekv.Open(filepath.Join(dir, "store.sqlite"))
+	case "postgres":
+		table, err := b.table(dir)
+		if err != nil {
+			return nil, err
+		}
+		return pgkv.Open(pgkv.Config{URL: p.URL, Table: table})
+	case "pebble":
+		return pebblekv.Open(pebblekv.Config{Dir: dir, CacheBytes: p.Limits["cache_bytes"], MemTableBytes: p.Limits["memtable_bytes"],
+			OnFault: func(f *pebblekv.Fault) { b.fault(f) }})
+	}
+	return nil, fmt.Errorf("this program has no backend %q for %s", p.Backend, p.Kind)
+}
+
+// table names the table that stands for a directory. Its cluster's number keeps
+// the nodes of one database apart, those of restored directories too.
+func (b *backends) table(dir string) (string, error) {
+	id, err := datadir.Read(b.dir)
+	if err != nil {
+		return "", err
+	}
+	shard, kind := filepath.Split(dir)
+	number := filepath.Base(shard)[len("shard-"):]
+	return fmt.Sprintf("actordb_%s_node%d_shard%s_%s", id.Cluster[:12], id.Node, number, kind), nil
+}
