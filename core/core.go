@@ -150,7 +150,13 @@ var classes = func() (t [256]byte) {
 }()
 
 // Slot is xxHash64 of the id modulo Slots. It is part of the stored format.
-func (a ActorID) Slot() Slot { return Slot(xxhash.Sum64String(string(a)) % Slots) }
+func (a ActorID) Slot() Slot { return SlotOf(a.Hash()) }
+
+// Hash is the id's xxHash64.
+func (a ActorID) Hash() uint64 { return xxhash.Sum64String(string(a)) }
+
+// SlotOf is the slot of the ids with a Hash.
+func SlotOf(hash uint64) Slot { return Slot(hash % Slots) }
 
 // SessionID names a session and carries its own expiry: the first eight bytes
 // are the Timestamp after which no shard accepts a command of it, big-endian;

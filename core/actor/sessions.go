@@ -180,6 +180,14 @@ func (s *Session) Record(r *Recorded) {
 	s.Answers = slices.Insert(s.Answers, i, *r)
 }
 
+// Settle makes a pending answer a durable one. It may be gone: a later command of
+// the same block may have declared it answered.
+func (s *Session) Settle(n core.CommandNumber) {
+	if i, found := s.find(n); found {
+		s.Answers[i].Pending = false
+	}
+}
+
 // Forget drops a pending answer whose block came to nothing, and the session
 // with it if it has nothing else: a replica that replays does not have it either.
 func (t *Sessions) Forget(id core.SessionID, n core.CommandNumber) {

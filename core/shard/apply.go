@@ -109,8 +109,7 @@ func (s *Shard) applyFlight(f *flight) {
 			if session == nil {
 				core.Assert(false, "session %s of a block in flight is gone", p.command.Session)
 			}
-			p.recorded.Pending = false
-			session.Record(&p.recorded)
+			session.Settle(p.command.Number)
 			session.Raise(p.command.AckedBelow)
 			s.dirtySession(session)
 			s.events += uint64(p.recorded.Count)

@@ -121,15 +121,15 @@ func (s *Shard) receive(from proc.Addr, peer string, frame []byte) {
 	before := s.mailbox.count
 	p := s.take()
 	for r.Command(&p.command) {
-		c := &p.command
-		code, detail := s.door(c, trusted)
+		c, hash := &p.command, p.command.Actor.Hash()
+		code, detail := s.door(c, trusted, core.SlotOf(hash))
 		if code != core.CodeNone {
 			s.refuse(from, c, code, detail)
 			continue
 		}
 		p.from, p.size, p.hash = from, commandSize(c), s.actors.hash(c.Actor)
 		if c.Kind.Changes() {
-			p.recorded.Digest = digest(c)
+			p.recorded.Digest = digest(c, hash)
 		}
 		s.mailbox.push(p)
 		s.mailbox.bytes += p.size
@@ -177,7 +177,7 @@ func commandSize(c *core.Command) int {
 
 // door checks what can be checked without the state. A command refused here
 // has no effect and never will have: the answer depends on it alone.
-func (s *Shard) door(c *core.Command, trusted bool) (core.Code, string) {
+func (s *Shard) door(c *core.Command, trusted bool, slot core.Slot) (core.Code, string) {
 	if !trusted {
 		return core.CodeNotPermitted, "commands come through a gateway"
 	}
@@ -187,7 +187,7 @@ func (s *Shard) door(c *core.Command, trusted bool) (core.Code, string) {
 	if code, detail := core.CheckCommand(c); code != core.CodeNone {
 		return code, detail
 	}
-	if s.cfg.Placement.ShardOf(c.Actor) != s.cfg.Shard {
+	if s.cfg.Placement.ShardOfSlot(slot) != s.cfg.Shard {
 		return core.CodeWrongShard, ""
 	}
 	if c.Kind == core.Fence { // its actor only names the shard
@@ -219,10 +219,11 @@ func (s *Shard) room(c *core.Command) (core.Code, string) {
 }
 
 // digest tells a repeated command from another one under the same number: the
-// hash of its fields' hashes, so that what one ends with cannot begin the next.
+// hash of its fields' hashes, the actor's being given, so that what one ends with
+// cannot begin the next.
 // It is part of the stored format.
-func digest(c *core.Command) uint64 {
-	d := hashOf(uint64(c.Kind), uint64(c.Expected), xxhash.Sum64String(string(c.Actor)),
+func digest(c *core.Command, actor uint64) uint64 {
+	d := hashOf(uint64(c.Kind), uint64(c.Expected), actor,
 		xxhash.Sum64String(c.Type), xxhash.Sum64(c.Payload))
 	for i := range c.Events {
 		e := &c.Events[i]

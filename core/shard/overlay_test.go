@@ -349,9 +349,9 @@ func TestDigest(t *testing.T) {
 	}
 	seen := make(map[uint64]int)
 	for i := range list {
-		if k, ok := seen[digest(&list[i])]; ok {
+		if k, ok := seen[digest(&list[i], list[i].Actor.Hash())]; ok {
 			t.Errorf("commands %d and %d have one digest", k, i)
 		}
-		seen[digest(&list[i])] = i
+		seen[digest(&list[i], list[i].Actor.Hash())] = i
 	}
 }

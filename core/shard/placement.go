@@ -29,5 +29,8 @@ func Spread(homes []proc.Addr) (*Placement, error) {
 // ShardOf is the shard that owns the actor.
 func (p *Placement) ShardOf(id core.ActorID) core.ShardID { return p.Slots[id.Slot()] }
 
+// ShardOfSlot is the shard that owns a slot.
+func (p *Placement) ShardOfSlot(s core.Slot) core.ShardID { return p.Slots[s] }
+
 // Home is where the shard runs.
 func (p *Placement) Home(s core.ShardID) proc.Addr { return p.Homes[s] }
