@@ -12,6 +12,7 @@
 //	actordb dag check      is a process network sound?
 //	actordb dag draw       a picture of it
 //	actordb exp run        measure what the paper claims
+//	actordb drill          a real node, killed again and again, and judged
 //	actordb sim run        one simulated run of the whole engine
 //	actordb sim sweep      many seeds, in parallel
 //	actordb sim replay     a saved run, exactly
@@ -80,6 +81,8 @@ type commandLine struct {
 	Restore restoreCommand `cmd:"" help:"Make a data directory from a backup, or as it was at a point in time."`
 	Dag     dagCommands    `cmd:"" help:"Check and draw the process network of a node."`
 	Exp     expCommands    `cmd:"" help:"Measure what the paper claims."`
+	Drill   drillCommand   `cmd:"" help:"Kill a real node again and again, take away what it had not synced, and judge what comes back."`
+	Victim  victimCommand  `cmd:"" name:"drill-node" hidden:"" help:"The node that a drill starts."`
 	Sim     simCommands    `cmd:"" help:"Run the engine in its deterministic simulator."`
 }
 

@@ -12,6 +12,7 @@ import (
 	"actordb"
 	"actordb/core/actor"
 	"actordb/core/control"
+	"actordb/disk"
 	"actordb/internal/observe"
 	"actordb/net/tlsnet"
 	"actordb/net/wire"
@@ -25,6 +26,10 @@ type ServeConfig struct {
 	// Network says what runs and within which limits; nil: dag.jsonnet's.
 	Network *control.Network
 	Kinds   func() []actor.Kind
+	// OpenDir opens a shard's directory, of its journal or of Pebble, for whoever
+	// wants the node on other files than the machine's. It is closed with the node
+	// if it can be. nil: the machine's.
+	OpenDir func(dir string) (disk.FS, error)
 	// Credentials say who the node is and whom it trusts; see OpenIdentity and
 	// OpenDev.
 	Credentials Credentials
@@ -63,7 +68,7 @@ func Serve(cfg ServeConfig) (*Server, error) {
 		return nil, err
 	}
 	s.Metrics = observe.New(map[string]string{"node": fmt.Sprint(s.Net.Node()), "network": cfg.Network.Hash.String(), "go": runtime.Version()})
-	stores := &backends{dir: cfg.Dir, files: cfg.Network.The(control.Files), kv: cfg.Network.The(control.KV), fault: s.storeFault}
+	stores := &backends{dir: cfg.Dir, files: cfg.Network.The(control.Files), kv: cfg.Network.The(control.KV), fault: s.storeFault, openDir: cfg.OpenDir}
 	domain, err := trustDomain(cfg.Credentials.Source)
 	if err == nil {
 		s.Node, err = Start(Config{

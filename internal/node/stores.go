@@ -3,6 +3,7 @@ package node
 import (
 	"errors"
 	"fmt"
+	"io"
 	"path/filepath"
 
 	"actordb/core/control"
@@ -21,11 +22,15 @@ type backends struct {
 	dir       string
 	files, kv *control.Process
 	fault     func(error) // of a store, found outside of any call
+	openDir   func(dir string) (disk.FS, error)
 }
 
 // openFiles opens the journal's files, in a directory or in a store.
 func (b *backends) openFiles(dir string) (disk.FS, error) {
 	if b.files.Backend == "os" {
+		if b.openDir != nil {
+			return b.openDir(dir)
+		}
 		return osfile.Open(dir)
 	}
 	store, err := b.open(b.files, dir)
@@ -55,10 +60,42 @@ func (b *backends) open(p *control.Process, dir string) (disk.KV, error) {
 		}
 		return pgkv.Open(pgkv.Config{URL: p.URL, Table: table})
 	case "pebble":
-		return pebblekv.Open(pebblekv.Config{Dir: dir, CacheBytes: p.Limits["cache_bytes"], MemTableBytes: p.Limits["memtable_bytes"],
+		return b.openPebble(pebblekv.Config{Dir: dir, CacheBytes: p.Limits["cache_bytes"], MemTableBytes: p.Limits["memtable_bytes"],
 			OnFault: func(f *pebblekv.Fault) { b.fault(f) }})
 	}
 	return nil, fmt.Errorf("this program has no backend %q for %s", p.Backend, p.Kind)
+}
+
+func (b *backends) openPebble(c pebblekv.Config) (disk.KV, error) {
+	if b.openDir == nil {
+		return pebblekv.Open(c)
+	}
+	under, err := b.openDir(c.Dir)
+	if err != nil {
+		return nil, err
+	}
+	c.Dir, c.FS = pebblekv.OverFSDir, pebblekv.OverFS(under)
+	s := &overStore{under: under}
+	if s.KV, err = pebblekv.Open(c); err != nil {
+		return nil, errors.Join(err, s.closeUnder())
+	}
+	return s, nil
+}
+
+// overStore is Pebble over a directory that is closed after it.
+type overStore struct {
+	disk.KV
+	under disk.FS
+}
+
+// Close implements disk.KV.
+func (s *overStore) Close() error { return errors.Join(s.KV.Close(), s.closeUnder()) }
+
+func (s *overStore) closeUnder() error {
+	if c, ok := s.under.(io.Closer); ok {
+		return c.Close()
+	}
+	return nil
 }
 
 // table names the table that stands for a directory. Its cluster's number keeps
