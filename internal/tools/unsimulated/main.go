@@ -24,6 +24,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -36,9 +37,44 @@ const module = "actordb"
 func reasons() map[string]string {
 	return map[string]string{
 		"cmd/actordb":         "the command line: flags, files, processes, screens",
+		"experiments":         "measures the machine",
 		"experiments/mutants": "reads planted bugs and has them built",
 		"disk/executor.go":    "carries operations out on a real directory, for the production host",
+
+		"disk/osfile":   "real files; judged by disk/disktest",
+		"disk/pebblekv": "Pebble; judged by disk/disktest, with its calls failing in turn",
+		"disk/sqlitekv": "SQLite; judged by disk/disktest",
+		"disk/pgkv":     "PostgreSQL; judged by disk/disktest, with its server crashed",
+		"disk/kvfile":   "files over a store; judged by disk/disktest",
+		"disk/checked":  "checksums of values in stores that have none of their own",
+		"disk/losefs":   "takes from real files what a power loss would, for drills",
+
+		"internal/host":    "the production host; internal/proctest holds it to the contract that the simulator keeps",
+		"internal/node":    "opens a real directory and starts the processes on the host; killed under load by its tests and by drills",
+		"internal/datadir": "names and locks of a real directory",
+		"internal/observe": "exports figures",
+		"net/tlsnet":       "sockets and certificates",
+		"net/rpc":          "the HTTP face",
+		"net/client":       "the client package for programs outside",
+
+		"internal/history": "reads a directory without the engine, to judge it",
+		"internal/verify":  "judges a directory",
+		"internal/inspect": "shows a directory",
+		"internal/backup":  "copies a directory",
+		"internal/load":    "drives a node from outside",
+		"internal/bench":   "measures a node from outside",
+		"internal/drill":   "kills a node from outside",
 	}
+}
+
+// reason is a package's, or that of the nearest folder above it that has one.
+func reason(folder string) string {
+	for ; folder != "."; folder = path.Dir(folder) {
+		if why := reasons()[folder]; why != "" {
+			return why
+		}
+	}
+	return ""
 }
 
 func main() {
@@ -96,7 +132,7 @@ func run(w io.Writer, measure bool, seeds, duration string) error {
 			}
 			p.files = append(p.files, f)
 		}
-		if !p.simulated && reasons()[p.folder()] == "" {
+		if !p.simulated && reason(p.folder()) == "" {
 			return fmt.Errorf("%s is shipped and not simulated: give the reason in internal/tools/unsimulated", p.folder())
 		}
 	}
@@ -267,7 +303,7 @@ func show(w io.Writer, shipped []*pkg, measured bool, seeds, duration string) er
 			continue
 		}
 		outside += n
-		fmt.Fprintf(w, "  %-24s %6d lines  %s\n", p.folder(), n, reasons()[p.folder()])
+		fmt.Fprintf(w, "  %-24s %6d lines  %s\n", p.folder(), n, reason(p.folder()))
 	}
 	fmt.Fprintf(w, "  %-24s %6d of %d lines\n\n", "in all", outside, total)
 	if !measured {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -44,5 +45,13 @@ func TestReadProfile(t *testing.T) {
 	}
 	if _, _, _, err := parseBlock("1.2,3.4 5"); err == nil {
 		t.Fatal("a block of two fields is accepted")
+	}
+}
+
+// Every package of the binary that cannot run under the simulator says why.
+func TestReasons(t *testing.T) {
+	t.Chdir("../../..")
+	if err := run(io.Discard, false, "", ""); err != nil {
+		t.Error(err)
 	}
 }
