@@ -7,7 +7,7 @@ SHELL := bash
 BIN := bin/actordb
 GO  ?= go
 
-.PHONY: help build demo test check sim unsimulated race analyze fuzz sweep audit mutants clean FORCE
+.PHONY: help build demo test peers check sim unsimulated race analyze fuzz sweep audit mutants clean FORCE
 
 help:
 	@echo "make demo         one run with faults, then the same with a planted bug"
@@ -47,6 +47,11 @@ test:
 	echo "== go test"; $(GO) test -timeout 9m ./...; \
 	echo "== make test took $$((SECONDS - begun)) s"
 
+# What ActorDB is compared with, a module of its own: it needs modules that the
+# database does not.
+peers:
+	cd experiments/peers && $(GO) vet ./...
+
 # ---- simulation
 
 BUDGET ?= 60s
@@ -62,7 +67,7 @@ unsimulated:
 SWEEP ?= 5m
 FUZZ  ?= 1m
 
-check: test race fuzz audit sweep mutants
+check: test peers race fuzz audit sweep mutants
 
 # The simulated engine has one thread; these are used by several.
 race:

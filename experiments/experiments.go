@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -77,9 +78,15 @@ type Env struct {
 	Part int    // of the work: 1 for all, 10 for a tenth, to see that it works
 	Dir  string // for data; it is emptied by the caller
 	Say  func(format string, args ...any)
+	// Serve makes the command that serves a directory (actordb serve) with these
+	// arguments more, on any port.
+	Serve func(dir string, args ...string) *exec.Cmd
+	// Peers builds the program of experiments/peers; nil: it cannot be had.
+	Peers func() (program string, err error)
 
 	experiment Experiment
 	dirs       int
+	built
 }
 
 // fresh makes a directory of its own for a part of the experiment.
@@ -95,9 +102,20 @@ func (e *Env) fresh() string {
 // scale is n, or the part of it that is wanted.
 func (e *Env) scale(n int) int { return max(n/max(e.Part, 1), 100) }
 
+// trial reports whether this is to see that the experiment works, no more.
+func (e *Env) trial() bool { return e.Part >= 1000 }
+
+// rounds is n, or one.
+func (e *Env) rounds(n int) int {
+	if e.trial() {
+		return 1
+	}
+	return n
+}
+
 // All lists the experiments.
 func All() []Experiment {
-	return []Experiment{writes, endToEnd, idleActors, hydration, messages}
+	return []Experiment{writes, endToEnd, idleActors, hydration, messages, throughput, sustained}
 }
 
 // Find returns an experiment by its name.

@@ -26,7 +26,7 @@ func serve(dir string, shards int) (*node.Server, node.Credentials, error) {
 		return nil, c, err
 	}
 	s, err := node.Serve(node.ServeConfig{Dir: dir, Listen: "127.0.0.1:0", Shards: shards,
-		Kinds:       func() []actor.Kind { return []actor.Kind{counter(actor.Policy{}).Instance()} },
+		Kinds:       func() []actor.Kind { return []actor.Kind{counter(actor.Policy{}).Instance(), actor.Stream()} },
 		Credentials: c, Log: slog.New(slog.DiscardHandler)})
 	return s, c, err
 }

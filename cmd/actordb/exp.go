@@ -112,9 +112,10 @@ func (c *expRunCommand) run(ctx context.Context, x experiments.Experiment) (r *e
 		return nil, environment("%w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	e := &experiments.Env{Part: 1, Dir: dir, Say: func(format string, args ...any) {
-		fmt.Fprintf(os.Stderr, x.Name+": "+format+"\n", args...)
-	}}
+	e := &experiments.Env{Part: 1, Dir: dir, Serve: serveChild, Peers: func() (string, error) { return buildPeers(dir) },
+		Say: func(format string, args ...any) {
+			fmt.Fprintf(os.Stderr, x.Name+": "+format+"\n", args...)
+		}}
 	if c.Quick {
 		e.Part = 10
 	}
@@ -134,6 +135,24 @@ func (c *expRunCommand) run(ctx context.Context, x experiments.Experiment) (r *e
 		}
 	}
 	return r, nil
+}
+
+// serveChild is this program as a server.
+func serveChild(dir string, args ...string) *exec.Cmd {
+	self, err := os.Executable()
+	if err != nil {
+		self = os.Args[0]
+	}
+	return exec.Command(self, append([]string{"serve", "--dir", dir, "--dev", "--listen", "127.0.0.1:0", "--log", "json"}, args...)...)
+}
+
+// buildPeers builds what ActorDB is compared with, if the source tree is here.
+func buildPeers(dir string) (string, error) {
+	root, err := moduleRoot()
+	if err != nil {
+		return "", err
+	}
+	return experiments.BuildPeers(root, dir)
 }
 
 // save writes a result, and its samples as CSV.
@@ -179,8 +198,16 @@ func printExperiment(r *experiments.Result) {
 	t.SetStyle(table.StyleLight)
 	t.AppendHeader(table.Row{"", "median", "95 % interval", "n"})
 	for _, row := range r.Rows {
+		if row.N == 0 {
+			continue // it is missing
+		}
 		t.AppendRow(table.Row{row.Name, fmt.Sprintf("%.5g %s", row.Value, row.Unit), fmt.Sprintf("%.5g to %.5g", row.CI95[0], row.CI95[1]), row.N})
 	}
 	fmt.Println(t.Render())
+	for _, row := range r.Rows {
+		if row.N == 0 {
+			fmt.Printf("%s: %s\n", row.Name, row.Note)
+		}
+	}
 	fmt.Printf("%s, %d cores, %s, %s, commit %s\n", r.Machine.CPU, r.Machine.Cores, r.Machine.Memory, r.Machine.Go, r.Machine.Commit)
 }

@@ -81,7 +81,7 @@ func (c *serveCommand) Run() error {
 		log.Info("stopping")
 		err := s.Close()
 		if err == nil {
-			log.Info("stopped")
+			log.Info("stopped", "syncs", s.Metrics.Syncs())
 		}
 		return served(err)
 	}

@@ -69,9 +69,9 @@ internal/nodetest:      internal/node disk core/proc core core/shard core/gatewa
 internal/drill:         . core core/actor core/control core/proc core/shard net/client net/tlsnet disk disk/losefs disk/osfile internal/datadir internal/history internal/host internal/node internal/verify checkers workloads
 internal/backup:        core core/actor core/journal core/shard disk disk/osfile internal/datadir internal/history internal/verify internal/inspect internal/node github.com/cespare/xxhash/v2
 internal/olddata:       core core/journal internal/node internal/inspect internal/verify disk/pebblekv
-internal/load:          github.com/HdrHistogram/hdrhistogram-go
+internal/load:          github.com/HdrHistogram/hdrhistogram-go golang.org/x/sys/unix
 internal/bench:         core core/actor net/client net/tlsnet checkers workloads internal/load
-experiments:            internal/load internal/bench core core/proc core/actor core/shard net/wire net/client net/tlsnet disk disk/memkv disk/simfile disk/osfile internal/host internal/node gonum.org/v1/gonum/stat
+experiments:            . internal/load internal/bench core core/proc core/actor core/shard net/wire net/client net/tlsnet disk disk/memkv disk/simfile disk/osfile internal/host internal/node gonum.org/v1/gonum/stat
 cmd/actordb:            . internal/load internal/bench experiments internal/host core/control core/proc core/actor net/client net/tlsnet internal/node disk/osfile disk disk/pebblekv internal/backup internal/datadir internal/drill internal/history internal/inspect internal/verify internal/testbed experiments/mutants workloads checkers sim sim/fault core github.com/alecthomas/kong github.com/schollz/progressbar/v3 github.com/jedib0t/go-pretty/v6/... golang.org/x/term
 internal/tools/unsimulated:
 examples/primarybackup: disk core/proc sim sim/fault net/simnet

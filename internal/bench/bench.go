@@ -80,7 +80,7 @@ func Run(ctx context.Context, cfg Config) (*Result, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	b := &bench{cfg: cfg, run: fmt.Sprintf("%x", rand.Uint64())}
+	b := &bench{cfg: cfg}
 	defer b.close()
 	for range cfg.Connections {
 		c, err := client.Dial(ctx, client.Config{Addrs: cfg.Addrs, Source: cfg.Source,
@@ -90,9 +90,10 @@ func Run(ctx context.Context, cfg Config) (*Result, error) {
 		}
 		b.clients = append(b.clients, c)
 	}
-	drive := b.append
-	if cfg.Workload != AppendWorkload {
-		drive = b.generate
+	drive := b.generate
+	if cfg.Workload == AppendWorkload {
+		drive = b.append
+		b.name()
 	}
 	report, err := load.Run(ctx, cfg.Load, drive)
 	if err != nil {
@@ -108,8 +109,9 @@ const inFlightBytes = 1 << 30
 
 type bench struct {
 	cfg     Config
-	run     string // in the names of streams: those of another run have a history
 	clients []*client.Client
+	actors  []core.ActorID
+	last    []core.Seq // of each, as its slot knows
 
 	mu      sync.Mutex
 	trouble error
@@ -156,34 +158,38 @@ func begin(c *client.Client, s *load.Slot, call *client.Call) {
 	}
 }
 
-// append gives each slot streams of its own, so that one command at a time is
-// under way to each, and its expectation holds.
+// name names the streams, after this run: those of another have a history.
+func (b *bench) name() {
+	run := rand.Uint64()
+	b.actors, b.last = make([]core.ActorID, b.cfg.Actors), make([]core.Seq, b.cfg.Actors)
+	for i := range b.actors {
+		b.actors[i] = core.ActorID(fmt.Sprintf("%s/bench-%x-%d", actor.StreamType, run, i))
+	}
+}
+
+// append has each slot append to streams of its own, so that its expectation holds.
 func (b *bench) append(s *load.Slot) func() {
 	c := b.client(s)
 	payload := make([]byte, b.cfg.Size)
 	random := rand.NewChaCha8([32]byte{byte(s.Number), byte(s.Number >> 8)})
 	_, _ = random.Read(payload) // it never fails
-	var actors []core.ActorID
-	for i := s.Number; i < b.cfg.Actors; i += b.cfg.Load.Slots {
-		actors = append(actors, core.ActorID(fmt.Sprintf("%s/bench-%s-%d", actor.StreamType, b.run, i)))
-	}
-	at, last := len(actors)-1, make([]core.Seq, len(actors))
+	next, at := s.Turns(b.cfg.Actors), 0
 	call := &client.Call{Command: core.Command{Kind: core.Append, Events: []core.NewEvent{{Type: "appended", Version: 1, Payload: payload}}}}
 	call.Done = func(call *client.Call) {
 		var refused *client.Refused
 		switch {
 		case call.Err == nil:
-			last[at] = call.Answer.Seq
+			b.last[at] = call.Answer.Seq
 		case errors.As(call.Err, &refused) && refused.Code == core.CodeWrongSeq:
-			last[at] = refused.Seq
+			b.last[at] = refused.Seq
 		case !errors.As(call.Err, &refused):
-			last[at] = core.AnySeq // the next answer tells
+			b.last[at] = core.AnySeq // the next answer tells
 		}
 		b.settle(s, call, len(payload))
 	}
 	return func() {
-		at = (at + 1) % len(actors)
-		call.Command.Actor, call.Command.Expected = actors[at], last[at]
+		at = next()
+		call.Command.Actor, call.Command.Expected = b.actors[at], b.last[at]
 		begin(c, s, call)
 	}
 }

@@ -98,6 +98,20 @@ func (s *Slot) End(o Outcome, bytes int) { s.run.end(s, o, bytes) }
 // Fail ends the whole load: something is wrong with it, not with a command.
 func (s *Slot) Fail(err error) { s.run.fail(err) }
 
+// Turns spreads a load over n streams: each slot has some of them to itself, so
+// that one command at a time is under way to each, and goes round them. There must
+// be as many as slots. The function returned tells the stream of the next command.
+func (s *Slot) Turns(n int) (next func() int) {
+	slots := len(s.run.slots)
+	at := s.Number - slots
+	return func() int {
+		if at += slots; at >= n {
+			at = s.Number
+		}
+		return at
+	}
+}
+
 // run is a load that runs. Times are since it began.
 type run struct {
 	cfg         Config

@@ -1,3 +1,5 @@
+//go:build linux
+
 package load
 
 import (
@@ -7,25 +9,21 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // Usage is what a process has used so far, and those that it has started.
 type Usage struct {
-	CPU     time.Duration // in user and system mode, of all threads
-	Written int64         // bytes given to the page cache to be written to a device
-	Memory  int64         // bytes resident
-}
-
-// Sub is what was used since.
-func (u Usage) Sub(before Usage) Usage {
-	return Usage{u.CPU - before.CPU, u.Written - before.Written, u.Memory}
+	CPU    time.Duration // in user and system mode, of all threads
+	Memory int64         // bytes resident
 }
 
 // clockTick is the unit of /proc/PID/stat: USER_HZ, 100 on all of Linux's
 // architectures that Go runs on.
 const clockTick = time.Second / 100
 
-// UsageOf asks Linux (proc_pid_stat(5), proc_pid_io(5)). Of another system, or of
+// UsageOf asks Linux (proc_pid_stat(5)). Of another system, or of
 // a process that has ended, it is an error.
 func UsageOf(pid int) (Usage, error) {
 	u, err := usageOfOne(pid)
@@ -44,7 +42,7 @@ func UsageOf(pid int) (Usage, error) {
 		for _, child := range strings.Fields(string(b)) {
 			if n, err := strconv.Atoi(child); err == nil {
 				if c, err := UsageOf(n); err == nil { // else it has just ended
-					u.CPU, u.Written, u.Memory = u.CPU+c.CPU, u.Written+c.Written, u.Memory+c.Memory
+					u.CPU, u.Memory = u.CPU+c.CPU, u.Memory+c.Memory
 				}
 			}
 		}
@@ -76,14 +74,39 @@ func usageOfOne(pid int) (u Usage, err error) {
 		return u, fmt.Errorf("/proc/%d/stat: %w", pid, err)
 	}
 	u.Memory = pages * int64(os.Getpagesize())
-	b, err = os.ReadFile(fmt.Sprintf("/proc/%d/io", pid))
+	return u, nil
+}
+
+// Device is what was done to a disk so far, by anybody on the machine. A process's
+// own write_bytes (/proc/PID/io) would not do: they count whole folios of the page
+// cache, of which a small write to a large one dirties, and the disk gets, a part.
+type Device struct {
+	Written int64 // bytes
+	Flushes int64 // of its cache: what a sync ends in
+}
+
+const sectorBytes = 512 // in Linux's counts, whatever the disk's own are
+
+// DeviceOf asks Linux (Documentation/block/stat.rst) about the disk that a path is
+// on. It is an error if that is on none, as in memory.
+func DeviceOf(path string) (d Device, err error) {
+	var stat unix.Stat_t
+	if err := unix.Stat(path, &stat); err != nil {
+		return d, err
+	}
+	name := fmt.Sprintf("/sys/dev/block/%d:%d/stat", unix.Major(uint64(stat.Dev)), unix.Minor(uint64(stat.Dev)))
+	b, err := os.ReadFile(name)
 	if err != nil {
-		return u, err
+		return d, err
 	}
-	for line := range strings.Lines(string(b)) {
-		if v, ok := strings.CutPrefix(line, "write_bytes: "); ok {
-			u.Written, err = strconv.ParseInt(strings.TrimSpace(v), 10, 64)
-		}
+	fields := strings.Fields(string(b))
+	const written, flushes = 6, 15
+	if len(fields) <= flushes {
+		return d, fmt.Errorf("%s: %q", name, b)
 	}
-	return u, err
+	if d.Written, err = strconv.ParseInt(fields[written], 10, 64); err == nil {
+		d.Flushes, err = strconv.ParseInt(fields[flushes], 10, 64)
+	}
+	d.Written *= sectorBytes
+	return d, err
 }

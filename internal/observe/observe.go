@@ -8,6 +8,7 @@ package observe
 import (
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -32,7 +33,11 @@ type Metrics struct {
 	bytes    *prometheus.CounterVec
 	errors   *prometheus.CounterVec
 	kv       *prometheus.HistogramVec
+	syncs    atomic.Int64
 }
+
+// Syncs is how often the journals' files were synced.
+func (m *Metrics) Syncs() int64 { return m.syncs.Load() }
 
 // New makes the metrics of a node. info are labels that say which it is.
 func New(info map[string]string) *Metrics {
@@ -132,6 +137,9 @@ func (o *observer) File(op *disk.Op, res *disk.Result, took time.Duration) {
 	s := o.files[op.Kind]
 	if op.Kind == disk.OpWrite && op.Sync {
 		s = o.synced
+	}
+	if op.Kind == disk.OpSync || op.Kind == disk.OpWrite && op.Sync {
+		o.m.syncs.Add(1)
 	}
 	s.Observe(took.Seconds())
 	switch op.Kind {
