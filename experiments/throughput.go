@@ -155,8 +155,8 @@ func runThroughput(ctx context.Context, e *Env) (*Result, error) {
 
 // loadOf is the load of a cell; rate 0: a closed loop.
 func (e *Env) loadOf(slots int, rate float64, round int) load.Config {
-	scale := func(d time.Duration) time.Duration { return max(d/time.Duration(max(e.Part, 1)), 50*time.Millisecond) }
-	return load.Config{Slots: slots, Rate: rate, RampUp: scale(cellRampUp), Duration: scale(cellTime), Seed: uint64(round)}
+	scale := func(d, least time.Duration) time.Duration { return max(d/time.Duration(max(e.Part, 1)), least) }
+	return load.Config{Slots: slots, Rate: rate, RampUp: scale(cellRampUp, 100*time.Millisecond), Duration: scale(cellTime, 400*time.Millisecond), Seed: uint64(round)}
 }
 
 // judgeContest makes rows of it.
