@@ -52,6 +52,7 @@ var specs = func() []*spec {
 		{kind: Shard, countMax: ShardsMax, needs: []Kind{Files, KV}, limits: []Limit{
 			{"segment_bytes", "bytes", 16 * kib, 1 * gib, s.SegmentBytes, "one file of the journal"},
 			{"window_bytes", "bytes", 0, 16 * gib, s.WindowBytes, "newest entries kept in memory"},
+			{"writes", "writes", 1, journal.WritesMax, int64(s.Writes), "to the journal under way at once; what comes meanwhile shares the next one's sync"},
 			{"block_bytes", "bytes", 1 * kib, journal.BlockBytesMax / 2, int64(s.BlockBytes), "a block is closed when it is this large"},
 			{"block_commands", "commands", 1, journal.BlockCommandsMax, int64(s.BlockCommands), "in one block"},
 			{"pipeline", "blocks", 1, 64, int64(s.Pipeline), "on their way to the disk at once"},
@@ -237,6 +238,7 @@ func reaches(list map[string]*Process, from, to string, seen map[string]bool) bo
 func (n *Network) ShardConfig() shard.Config {
 	c, l := shard.DefaultConfig(), n.The(Shard).Limits
 	c.SegmentBytes, c.WindowBytes = l["segment_bytes"], l["window_bytes"]
+	c.Writes = int(l["writes"])
 	c.BlockBytes, c.BlockCommands = int(l["block_bytes"]), int(l["block_commands"])
 	c.Pipeline, c.HotActors, c.Hydrations = int(l["pipeline"]), int(l["hot_actors"]), int(l["hydrations"])
 	c.MailboxCommands, c.MailboxBytes = int(l["mailbox_commands"]), int(l["mailbox_bytes"])

@@ -48,6 +48,7 @@ type Config struct {
 	Identity     Identity
 	SegmentBytes int64 // a segment is sealed when a block does not fit any more
 	WindowBytes  int64 // applied entries kept in memory
+	Writes       int   // under way at once; 0: DefaultWrites
 	Tokens       proc.Token
 }
 
@@ -56,6 +57,8 @@ func (c *Config) Validate() error {
 	switch {
 	case c.SegmentBytes < SegmentBytesMin || c.SegmentBytes > SegmentBytesMax:
 		return fmt.Errorf("journal: segment size %d: want %d to %d bytes", c.SegmentBytes, SegmentBytesMin, int64(SegmentBytesMax))
+	case c.Writes < 0 || c.Writes > WritesMax:
+		return fmt.Errorf("journal: %d writes at once, at most %d", c.Writes, WritesMax)
 	case c.WindowBytes < 0:
 		return fmt.Errorf("journal: window of %d bytes", c.WindowBytes)
 	case len(c.Identity.Voters) == 0:

@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -83,9 +84,19 @@ func (l *Log) fitsSlack(need int64) bool {
 	return len(l.segments) > 0 && !l.rotation.sealed && l.last().size+need+int64(frameBytes(sealBytes)) <= l.reserved
 }
 
-// flush writes what is queued and fits, in one write.
+const (
+	// DefaultWrites is how many writes are under way at once: one that is being
+	// synced, and one that is ready when that has ended. What comes meanwhile is
+	// written together, with one sync: the disk works without a pause, and never for
+	// less than there is.
+	DefaultWrites = 2
+	WritesMax     = 64
+)
+
+// flush writes what is queued and fits, in one write, unless enough are under way:
+// the next completion calls it again.
 func (l *Log) flush(out *proc.Effects) {
-	if l.state != logOpen || l.rotation.step != rotateNone || len(l.queue) == 0 {
+	if l.state != logOpen || l.rotation.step != rotateNone || len(l.queue) == 0 || len(l.writes) >= cmp.Or(l.cfg.Writes, DefaultWrites) {
 		return
 	}
 	s := l.last()
@@ -228,7 +239,7 @@ func (l *Log) wrote(from int64, res *disk.Result, out *proc.Effects) {
 	for n < len(l.writes) && l.writes[n].synced {
 		l.durable = l.writes[n].to
 		l.durableID = max(l.durableID, l.writes[n].id)
-		if cap(l.writes[n].buf) <= 1<<20 && len(l.free) < 8 {
+		if cap(l.writes[n].buf) <= 4<<20 && len(l.free) < 8 {
 			l.free = append(l.free, l.writes[n].buf)
 		}
 		n++
@@ -239,6 +250,7 @@ func (l *Log) wrote(from int64, res *disk.Result, out *proc.Effects) {
 	if l.rotation.step == rotateDrain && len(l.writes) == 0 {
 		l.drained(out)
 	}
+	l.flush(out)
 }
 
 // rotate begins the next segment, with room for at least need bytes.

@@ -45,7 +45,7 @@ func memory(l *loop, sessions ...core.SessionID) string {
 // there, make one, refuse a command, and belong to a session that was there and
 // one that was not.
 func flying(t *testing.T) (l *loop, list []core.Command, before string, sessions []core.SessionID) {
-	l = newLoop(t, actor.Policy{SnapshotEvery: 2}, func(c *Config) { c.BlockCommands, c.Pipeline = 2, 3 })
+	l = newLoop(t, actor.Policy{SnapshotEvery: 2}, func(c *Config) { c.BlockCommands, c.Pipeline, c.Writes = 2, 3, 8 })
 	one, two := l.session(), core.NewSessionID(core.Timestamp(l.now.Wall)+3600e9, 8)
 	l.ask(add(one, 1, "a", 5), add(one, 2, "a", 6), add(one, 3, "b", 7), add(one, 4, "b", -100))
 	sessions = []core.SessionID{one, two}

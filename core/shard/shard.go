@@ -66,6 +66,7 @@ type Config struct {
 
 	SegmentBytes    int64
 	WindowBytes     int64
+	Writes          int // of the journal, under way at once
 	Sessions        actor.SessionLimits
 	MailboxCommands int   // taken in and not answered: queued, parked, in flight
 	MailboxBytes    int   // of their payloads
@@ -110,7 +111,7 @@ type Applied struct {
 func DefaultConfig() Config {
 	return Config{
 		Replica: 1, Voters: []uint64{1},
-		SegmentBytes: 64 << 20, WindowBytes: 16 << 20,
+		SegmentBytes: 64 << 20, WindowBytes: 16 << 20, Writes: journal.DefaultWrites,
 		Sessions:        actor.SessionLimits{Sessions: 1 << 16, Window: 1 << 10},
 		MailboxCommands: 1 << 15, MailboxBytes: 64 << 20,
 		BlockCommands: 4096, BlockBytes: 1 << 20, Pipeline: 4,
@@ -152,7 +153,7 @@ func (c *Config) Validate() error {
 func (c *Config) journal() journal.Config {
 	return journal.Config{
 		Identity:     journal.Identity{Cluster: c.Cluster, Shard: c.Shard, Replica: c.Replica, Voters: c.Voters},
-		SegmentBytes: c.SegmentBytes, WindowBytes: c.WindowBytes, Tokens: tokenJournal,
+		SegmentBytes: c.SegmentBytes, WindowBytes: c.WindowBytes, Writes: c.Writes, Tokens: tokenJournal,
 	}
 }
 

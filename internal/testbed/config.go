@@ -80,6 +80,7 @@ func drawSettings(r *rand.Rand, o *Options) settings {
 			s.fences = time.Duration(between(r, 300, 3000)) * time.Millisecond
 		}
 		g.PendingMax = 16 << r.IntN(6)
+		c.Writes = between(r, 1, 4)
 	}
 	s.shard, s.gateway = c, g
 	if s.strategy = o.Strategy; s.strategy == "" {
