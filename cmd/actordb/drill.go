@@ -28,6 +28,7 @@ type drillCommand struct {
 	Clients  int           `default:"24" help:"Clients, with four operations under way each."`
 	Workload []string      `default:"all" placeholder:"NAME" help:"What clients do; several names share the clients."`
 	Shards   int           `default:"2" help:"Shards of the node."`
+	Stage    []string      `placeholder:"NAME" help:"Just these: small, compacted (small segments, so that kills meet rotations, checkpoints, compactions), large, large-compacted (recovery of large journals)."`
 	Plant    string        `placeholder:"ID" help:"Drill a node with a planted bug (experiments/mutants): the drill has to find it. Needs the source tree and the go command."`
 	Out      string        `placeholder:"DIR" help:"Write drill.json, and each start as a line of drill.csv, there."`
 	Keep     string        `placeholder:"DIR" help:"Keep the nodes' directories, logs and undo journals there; left out, they are kept only after a violation."`
@@ -61,7 +62,7 @@ func (victimCommand) Run() error {
 
 // Run implements the command.
 func (c *drillCommand) Run() (err error) {
-	cfg := drill.Config{Seed: c.Seed, Kills: c.Kills, Duration: c.Duration, Clients: c.Clients, Shards: c.Shards}
+	cfg := drill.Config{Seed: c.Seed, Kills: c.Kills, Duration: c.Duration, Clients: c.Clients, Shards: c.Shards, Stages: c.Stage}
 	if cfg.Workloads, err = c.workloads(); err != nil {
 		return err
 	}

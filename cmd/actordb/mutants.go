@@ -19,7 +19,7 @@ import (
 
 type mutantsCommand struct {
 	Only  []string `placeholder:"ID" help:"Just these."`
-	Seeds uint64   `default:"100" help:"Seeds to try, from 1, before a mutant counts as alive."`
+	Seeds string   `default:"100" help:"Seeds to try before a mutant counts as alive: N, from 1, or A-B."`
 	Jobs  int      `help:"Mutants at once; 0: one per CPU."`
 	Dir   string   `placeholder:"DIR" help:"Mutants to plant; left out: experiments/mutants of the source tree around the working directory."`
 	JSON  bool     `name:"json" help:"One JSON document on standard output."`
@@ -79,8 +79,12 @@ func (c *mutantsCommand) Run() error {
 	if err != nil {
 		return err
 	}
-	if c.Seeds == 0 || c.Seeds > mutantSeedsMax {
-		return usage("--seeds %d: want 1 to %d", c.Seeds, mutantSeedsMax)
+	seeds, err := parseSeeds(c.Seeds)
+	if err != nil {
+		return err
+	}
+	if seeds.count() > mutantSeedsMax {
+		return usage("--seeds %s: %d seeds, want at most %d", c.Seeds, seeds.count(), mutantSeedsMax)
 	}
 	root, err := moduleRoot()
 	if err != nil {
@@ -98,7 +102,7 @@ func (c *mutantsCommand) Run() error {
 		return environment("%w", err)
 	}
 	defer os.RemoveAll(scratch)
-	l := &laboratory{root: root, scratch: scratch, seeds: c.Seeds, jobs: jobs}
+	l := &laboratory{root: root, scratch: scratch, seeds: seeds, jobs: jobs}
 	r, err := l.examine(list)
 	if err != nil {
 		return err
@@ -181,7 +185,7 @@ func mutantFlags(m *mutants.Mutant) (*runFlags, error) {
 // laboratory examines mutants.
 type laboratory struct {
 	root, scratch string
-	seeds         uint64
+	seeds         seedRange
 	jobs          int
 	shown         *progress
 }
@@ -264,19 +268,19 @@ func (l *laboratory) hunt(m *mutants.Mutant) (*mutantResult, error) {
 	defer os.Remove(program)
 	r := &mutantResult{ID: m.ID, Title: m.Title, Intended: m.Intended, Other: map[string]uint64{}, flags: f}
 	p := newProcess(program, f, nil)
-	for seed := uint64(1); seed <= l.seeds && !r.Killed; seed++ {
+	for seed := l.seeds.first; seed <= l.seeds.last && !r.Killed; seed++ {
 		got, err := p.seed(seed, mutantSeedLimit)
 		if err != nil {
 			return nil, err
 		}
-		r.SeedsRun = seed
+		r.SeedsRun = seed - l.seeds.first + 1
 		r.judge(m, f, got)
 	}
 	_ = p.end() // every answer is in
 	r.CPUSeconds = p.cpu.Seconds()
 	line := fmt.Sprintf("%s alive after %d seeds", m.ID, r.SeedsRun)
 	if r.Killed {
-		line = fmt.Sprintf("%s killed by %s with seed %d", m.ID, r.By, r.SeedsToKill)
+		line = fmt.Sprintf("%s killed by %s with seed %d", m.ID, r.By, l.seeds.first+r.SeedsToKill-1)
 	}
 	l.shown.say(line)
 	l.shown.step("")
@@ -290,7 +294,7 @@ func (r *mutantResult) judge(m *mutants.Mutant, f *runFlags, got *seedResult) {
 	}
 	for _, c := range got.Failed {
 		if m.IntendedFor(c.Name) {
-			r.Killed, r.By, r.Note, r.SeedsToKill = true, c.Name, c.Note, got.Seed
+			r.Killed, r.By, r.Note, r.SeedsToKill = true, c.Name, c.Note, r.SeedsRun
 			break
 		}
 	}
@@ -330,8 +334,9 @@ func (l *laboratory) hold(clean string, r *mutantsReport) error {
 	var tasks []task
 	const chunk = 10 // seeds of one task
 	for _, key := range sortedKeys(most) {
-		for first := uint64(1); first <= most[key]; first += chunk {
-			tasks = append(tasks, task{flags[key], first, min(first+chunk-1, most[key])})
+		last := l.seeds.first + most[key] - 1
+		for first := l.seeds.first; first <= last; first += chunk {
+			tasks = append(tasks, task{flags[key], first, min(first+chunk-1, last)})
 		}
 	}
 	l.shown = newProgress("clean build", uint64(len(tasks)))

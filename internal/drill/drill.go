@@ -26,6 +26,7 @@ type Config struct {
 	Clients   int
 	Workloads []string // dealt out to the clients
 	Shards    int
+	Stages    []string // names; none: all
 	// Killed is told after each kill; may be nil.
 	Killed func(stage string, kills int)
 
@@ -54,6 +55,9 @@ func (c *Config) Validate() error {
 	case len(c.Workloads) == 0:
 		return errors.New("drill: no workloads")
 	}
+	if _, err := chosen(c.Stages); err != nil {
+		return err
+	}
 	for _, name := range c.Workloads {
 		if list, err := workloads.Select(name); err != nil || len(list) != 1 {
 			return errors.Join(fmt.Errorf("drill: workload %q", name), err)
@@ -79,7 +83,11 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 	begun := time.Now()
 	r := &Report{Seed: cfg.Seed, Clients: cfg.Clients, Shards: cfg.Shards, Moments: map[string]int{}, Dir: cfg.Dir}
 	share := 0
-	for i, p := range plans() {
+	list, err := chosen(cfg.Stages)
+	if err != nil {
+		return nil, err
+	}
+	for i, p := range list {
 		before := (cfg.Kills*share + 99) / 100 // a few kills go to the first stages
 		share += p.share
 		kills := (cfg.Kills*share+99)/100 - before

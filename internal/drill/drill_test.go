@@ -131,13 +131,31 @@ func TestBuckets(t *testing.T) {
 	}
 }
 
+// The stages that are chosen share all of the kills.
+func TestChosen(t *testing.T) {
+	for _, c := range []struct {
+		names []string
+		want  string
+	}{{nil, "small 40 compacted 30 large 15 large-compacted 15 "}, {[]string{"small"}, "small 100 "}, {[]string{"large", "small"}, "small 72 large 28 "}} {
+		list, err := chosen(c.names)
+		got := ""
+		for i := range list {
+			got += fmt.Sprintf("%s %d ", list[i].name, list[i].share)
+		}
+		if err != nil || got != c.want {
+			t.Errorf("%s, want %s (%v)", got, c.want, err)
+		}
+	}
+}
+
 // What is wrong with a drill is told before it begins.
 func TestValidate(t *testing.T) {
 	for want, change := range map[string]func(*Config){
 		"0 kills": func(c *Config) { c.Kills = 0 }, "10001 kills": func(c *Config) { c.Kills = 10_001 },
 		"257 clients": func(c *Config) { c.Clients = 257 }, "65 shards": func(c *Config) { c.Shards = 65 },
 		"no workloads": func(c *Config) { c.Workloads = nil }, `no workload "x"`: func(c *Config) { c.Workloads = []string{"x"} },
-		"no program": func(c *Config) { c.Program = nil }, "duration of -1s": func(c *Config) { c.Duration = -1e9 },
+		`no stage "x"`: func(c *Config) { c.Stages = []string{"large", "x"} },
+		"no program":   func(c *Config) { c.Program = nil }, "duration of -1s": func(c *Config) { c.Duration = -1e9 },
 	} {
 		c := config(t)
 		change(&c)

@@ -7,6 +7,8 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -46,11 +48,43 @@ func plans() []plan {
 	}
 	return []plan{
 		{name: "small", says: "segments of 64 kB, a checkpoint each 48 kB", share: 40, shard: small(0), kv: map[string]int64{"memtable_bytes": mib}},
-		{name: "small, compacted", says: "the same, compacted behind 192 kB", share: 30, shard: small(192 * kib), kv: map[string]int64{"memtable_bytes": mib}},
+		{name: "compacted", says: "as small, compacted behind 192 kB", share: 30, shard: small(192 * kib), kv: map[string]int64{"memtable_bytes": mib}},
 		{name: "large", says: "the sizes of dag.jsonnet, with events of 64 kB", share: 15, bulk: true},
-		{name: "large, compacted", says: "segments of 8 MB, compacted behind 16 MB", share: 15, bulk: true,
+		{name: "large-compacted", says: "segments of 8 MB, compacted behind 16 MB", share: 15, bulk: true,
 			shard: map[string]int64{"segment_bytes": 8 * mib, "checkpoint_bytes": 8 * mib, "compact_keep_bytes": 16 * mib}},
 	}
+}
+
+// StageNames lists the stages, in order.
+func StageNames() (names []string) {
+	for _, p := range plans() {
+		names = append(names, p.name)
+	}
+	return names
+}
+
+// chosen are the stages of these names, all for none, with their shares of a
+// hundred.
+func chosen(names []string) (list []plan, err error) {
+	all, sum := plans(), 0
+	for _, name := range names {
+		if !slices.Contains(StageNames(), name) {
+			return nil, fmt.Errorf("drill: no stage %q: want some of %s", name, strings.Join(StageNames(), ", "))
+		}
+	}
+	for _, p := range all {
+		if len(names) == 0 || slices.Contains(names, p.name) {
+			list, sum = append(list, p), sum+p.share
+		}
+	}
+	for i, rest := 0, 100; i < len(list); i++ {
+		p := &list[i]
+		if p.share = p.share * 100 / sum; i == len(list)-1 {
+			p.share = rest
+		}
+		rest -= p.share
+	}
+	return list, nil
 }
 
 const (
