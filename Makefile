@@ -7,7 +7,7 @@ SHELL := bash
 BIN := bin/actordb
 GO  ?= go
 
-.PHONY: help build demo test peers check drill sim unsimulated race analyze fuzz sweep audit mutants clean FORCE
+.PHONY: help build demo test peers check drill sim unsimulated race analyze fuzz sweep audit mutants proto clean FORCE
 
 help:
 	@echo "make demo         one run with faults, a real node killed, then the run with a planted bug"
@@ -16,6 +16,7 @@ help:
 	@echo "make drill        a real node killed 200 times (KILLS), then one with a planted bug"
 	@echo "make check        everything: race detector, analyzers, fuzzing, a long sweep, audit, drill, all mutants"
 	@echo "make unsimulated  the shipped code that the simulator does not execute"
+	@echo "make proto        Go code for net/rpc/proto"
 
 build: $(BIN)
 
@@ -109,6 +110,12 @@ sweep: build
 
 mutants: build
 	$(BIN) sim mutants
+
+# ---- generated code
+
+# Go for net/rpc/proto; the compiler and its plugins are in go.mod.
+proto:
+	$(GO) test -count=1 ./net/rpc -run TestGenerated -args -rewrite
 
 clean:
 	rm -rf bin results/tmp

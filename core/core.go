@@ -14,8 +14,10 @@
 package core
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -225,6 +227,17 @@ type Command struct {
 	Type       string     // Decide: name of the command's type
 	Payload    []byte     // Decide: the command, in its type's encoding
 	Events     []NewEvent // Append
+}
+
+// Same tells whether o is c again, from the same principal. AckedBelow may have
+// risen meanwhile.
+func (c *Command) Same(o *Command) bool {
+	return c.Session == o.Session && c.Number == o.Number && c.Kind == o.Kind &&
+		c.Principal == o.Principal && c.Actor == o.Actor && c.Expected == o.Expected && c.Type == o.Type &&
+		bytes.Equal(c.Payload, o.Payload) && slices.EqualFunc(c.Events, o.Events, func(x, y NewEvent) bool {
+		return x.Type == y.Type && x.Version == y.Version && x.EventTime == y.EventTime &&
+			bytes.Equal(x.Payload, y.Payload) && bytes.Equal(x.Personal, y.Personal)
+	})
 }
 
 // A NewEvent is an event that has no place in a history yet.

@@ -26,6 +26,7 @@ type serveCommand struct {
 	Identity string `placeholder:"DIR" help:"The node's identity.pem: its key, its certificate, the authorities to trust. It is read again when it is renewed."`
 	Dag      string `placeholder:"FILE" help:"The process network, as dag.jsonnet; left out, the program's own (actordb dag print)."`
 	Listen   string `default:"127.0.0.1:7400" placeholder:"HOST:PORT" help:"Where to accept connections; port 0: a free one."`
+	Web      string `placeholder:"HOST:PORT" help:"Where to answer HTTPS, such as 127.0.0.1:7401: commands by gRPC, connect and JSON (docs/rpc.md), /healthz, /readyz, /metrics. For clients with a certificate, as everything. Left out: nowhere."`
 	Shards   int    `placeholder:"N" help:"Fixed when a directory is made. Left out, a new one gets those of --dag, or one for each processor."`
 	Log      string `default:"auto" enum:"auto,text,json" help:"Form of the log on standard error: text, json, or auto: text on a terminal."`
 }
@@ -34,9 +35,10 @@ func (serveCommand) Help() string {
 	return `Examples:
 
     actordb serve --dir data --dev
+    actordb serve --dir data --dev --web 127.0.0.1:7401
     actordb serve --dir /var/lib/actordb --identity /etc/actordb/node --listen 0.0.0.0:7400
 
-When it can be reached it prints one line, READY HOST:PORT, and with --dev how to send a first command. There is no mode without TLS.
+When it can be reached it prints one line, READY HOST:PORT, with --web another, WEB https://HOST:PORT, and with --dev how to send a first command. There is no mode without TLS.
 Actor types served: stream (any events, appended with an expected sequence) and the samples register, list, bank, cart, counter.
 Interrupt or SIGTERM ends it in order, the same again at once.
 Exit codes: 0 ended in order, 2 wrong usage or the wrong directory, 4 the environment failed: a port is taken, a disk is full or damaged.`
@@ -53,6 +55,9 @@ func (c *serveCommand) Run() error {
 	if _, _, err := net.SplitHostPort(c.Listen); err != nil {
 		return usage("--listen %s: %w; want HOST:PORT, such as 127.0.0.1:7400", c.Listen, err)
 	}
+	if _, _, err := net.SplitHostPort(c.Web); c.Web != "" && err != nil {
+		return usage("--web %s: %w; want HOST:PORT, such as 127.0.0.1:7401", c.Web, err)
+	}
 	network, err := c.network()
 	if err != nil {
 		return err
@@ -65,12 +70,16 @@ func (c *serveCommand) Run() error {
 		return served(err)
 	}
 	log := c.logger()
-	s, err := node.Serve(node.ServeConfig{Dir: c.Dir, Listen: c.Listen, Shards: c.Shards, Network: network, Kinds: sampleKinds, Credentials: credentials, Log: log})
+	s, err := node.Serve(node.ServeConfig{Dir: c.Dir, Listen: c.Listen, Web: c.Web, Shards: c.Shards, Network: network, Kinds: sampleKinds, Credentials: credentials, Log: log})
 	if err != nil {
 		return served(err)
 	}
 	log.Info("serving", "dir", c.Dir, "listen", s.Addr().String(), "node", s.Net.Node(), "shards", len(s.Node.Shards), "pid", os.Getpid())
 	fmt.Printf("READY %s\n", s.Addr())
+	if at := s.WebAddr(); at != nil {
+		log.Info("serving HTTPS", "listen", at.String())
+		fmt.Printf("WEB https://%s\n", at)
+	}
 	if c.Dev {
 		c.invite(s.Addr().String(), credentials.Client)
 	}

@@ -18,7 +18,6 @@
 package gateway
 
 import (
-	"bytes"
 	"cmp"
 	"fmt"
 	"slices"
@@ -255,7 +254,7 @@ func (g *Gateway) admit(client proc.Addr, e *entry) bool {
 	}
 	k := key{c.Session, c.Number, c.Kind}
 	if first := g.table[k]; first != nil {
-		if !same(&first.command, c) {
+		if !first.command.Same(c) {
 			g.out.Mark(markReused)
 			g.refuse(client, c, core.CodeReused)
 			return false
@@ -289,15 +288,6 @@ func (g *Gateway) admit(client proc.Addr, e *entry) bool {
 
 func (g *Gateway) refuse(client proc.Addr, c *core.Command, code core.Code) {
 	g.reply(client, &core.Answer{Session: c.Session, Number: c.Number, Kind: c.Kind, Status: core.RefusedAtDoor, Code: code})
-}
-
-// same tells whether b is a again. AckedBelow may have risen meanwhile.
-func same(a, b *core.Command) bool {
-	return a.Principal == b.Principal && a.Actor == b.Actor && a.Expected == b.Expected && a.Type == b.Type &&
-		bytes.Equal(a.Payload, b.Payload) && slices.EqualFunc(a.Events, b.Events, func(x, y core.NewEvent) bool {
-		return x.Type == y.Type && x.Version == y.Version && x.EventTime == y.EventTime &&
-			bytes.Equal(x.Payload, y.Payload) && bytes.Equal(x.Personal, y.Personal)
-	})
 }
 
 func commandSize(c *core.Command) int {

@@ -49,6 +49,9 @@ disk/pgkv:              disk disk/checked github.com/jackc/pgx/v5 github.com/jac
 disk/pgkv/pgtest:
 disk/kvfile:            disk
 net/tlsnet:             core core/proc github.com/spiffe/go-spiffe/v2/... golang.org/x/sync/semaphore
+net/rpc/actordbv1:      connectrpc.com/connect google.golang.org/protobuf/...
+net/rpc/actordbv1/actordbv1connect: net/rpc/actordbv1 connectrpc.com/connect
+net/rpc:                core core/proc net/wire net/tlsnet net/rpc/actordbv1 net/rpc/actordbv1/actordbv1connect connectrpc.com/connect google.golang.org/protobuf/...
 
 # what clients do, and what must hold: never the engine's logic
 checkers:               core github.com/anishathalye/porcupine
@@ -64,7 +67,7 @@ internal/datadir:       core core/proc disk/osfile
 internal/history:       core core/seal core/journal core/actor core/shard disk disk/pebblekv
 internal/inspect:       core core/actor core/journal core/shard internal/datadir internal/history
 internal/verify:        core core/actor core/journal core/shard disk disk/osfile internal/datadir internal/history
-internal/node:          disk/kvfile disk/pgkv disk/sqlitekv internal/observe . core/control disk/memkv internal/datadir disk core/proc core core/actor core/shard core/gateway net/wire net/tlsnet net/client internal/host disk/osfile disk/pebblekv disk/losefs checkers workloads
+internal/node:          disk/kvfile disk/pgkv disk/sqlitekv internal/observe . core/control disk/memkv internal/datadir disk core/proc core core/actor core/shard core/gateway net/wire net/tlsnet net/client net/rpc net/rpc/actordbv1 net/rpc/actordbv1/actordbv1connect connectrpc.com/connect golang.org/x/net/netutil internal/host disk/osfile disk/pebblekv disk/losefs checkers workloads
 internal/nodetest:      internal/node disk core/proc core core/shard core/gateway disk/osfile disk/pebblekv checkers workloads
 internal/drill:         . core core/actor core/control core/proc core/shard net/client net/tlsnet disk disk/losefs disk/osfile internal/datadir internal/history internal/host internal/node internal/verify checkers workloads
 internal/backup:        core core/actor core/journal core/shard disk disk/osfile internal/datadir internal/history internal/verify internal/inspect internal/node github.com/cespare/xxhash/v2
@@ -87,6 +90,7 @@ github.com/rogpeppe/go-internal/testscript
 golang.org/x/tools/go/analysis/analysistest
 disk/disktest disk/simfile disk/memkv disk/osfile disk/losefs sim internal/proctest internal/nodetest workloads
 disk/pgkv disk/pgkv/pgtest disk/sqlitekv disk/kvfile
+github.com/bufbuild/protocompile google.golang.org/protobuf/...
 `
 
 // lattice maps a folder to the imports that it is allowed.

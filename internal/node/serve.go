@@ -22,6 +22,7 @@ import (
 type ServeConfig struct {
 	Dir    string
 	Listen string // host:port; port 0: a free one
+	Web    string // host:port for HTTP: commands by RPC, health, metrics; "": none
 	Shards int    // as in Config
 	// Network says what runs and within which limits; nil: dag.jsonnet's.
 	Network *control.Network
@@ -42,6 +43,7 @@ type Server struct {
 	Net     *tlsnet.Net
 	Metrics *observe.Metrics
 
+	web    *web // or nil
 	log    *slog.Logger
 	faults chan error    // of stores, found outside of any process's call
 	done   chan struct{} // closed when all has ended
@@ -59,13 +61,16 @@ func Serve(cfg ServeConfig) (*Server, error) {
 			return nil, err
 		}
 	}
-	door := cfg.Network.The(control.Listener).Limits
+	door, reporter := cfg.Network.The(control.Listener).Limits, newReporter(cfg.Log)
 	s.Net, err = tlsnet.New(tlsnet.Config{
-		Source: cfg.Credentials.Source, Listen: cfg.Listen, Inspect: inspect, Report: newReporter(cfg.Log).report,
+		Source: cfg.Credentials.Source, Listen: cfg.Listen, Inspect: inspect, Report: reporter.report,
 		Limits: tlsnet.Limits{Connections: int(door["connections"]), ConnectionsPerClient: int(door["connections_per_client"])},
 	})
 	if err != nil {
 		return nil, err
+	}
+	if s.web, err = listenWeb(&cfg); err != nil {
+		return nil, errors.Join(err, s.Net.Close())
 	}
 	s.Metrics = observe.New(map[string]string{"node": fmt.Sprint(s.Net.Node()), "network": cfg.Network.Hash.String(), "go": runtime.Version()})
 	stores := &backends{dir: cfg.Dir, files: cfg.Network.The(control.Files), kv: cfg.Network.The(control.KV), fault: s.storeFault, openDir: cfg.OpenDir}
@@ -75,11 +80,15 @@ func Serve(cfg ServeConfig) (*Server, error) {
 			Dir: cfg.Dir, Node: s.Net.Node(), Shards: cfg.Shards, Kinds: cfg.Kinds, TrustDomain: domain,
 			OpenFiles: stores.openFiles, OpenKV: stores.openKV,
 			Shard: cfg.Network.ShardConfig(), Gateway: cfg.Network.GatewayConfig(),
-			Network: cfg.Network, Observe: s.Metrics.Observer, Remote: s.Net, Listen: func(n *Node) error { return s.Net.Start(n) },
+			Network: cfg.Network, Observe: s.Metrics.Observer, Remote: carriers{s.Net, s.web},
+			Listen: func(n *Node) error {
+				s.web.start(n, s.Metrics.Handler(), reporter)
+				return s.Net.Start(n)
+			},
 		})
 	}
 	if err != nil {
-		return nil, errors.Join(err, s.Net.Close())
+		return nil, errors.Join(err, s.web.close(), s.Net.Close())
 	}
 	s.Metrics.Watch(s.Node.Reports, s.Net.Stats)
 	s.others.Go(s.watchStores)
@@ -150,13 +159,21 @@ func (s *Server) renew(again func() (bool, error)) {
 // the last answers go out.
 func (s *Server) run() {
 	err := s.Node.Wait()
-	s.err = errors.Join(err, s.Net.Close())
+	s.err = errors.Join(err, s.web.close(), s.Net.Close())
 	s.others.Wait()
 	close(s.done)
 }
 
 // Addr is where it listens.
 func (s *Server) Addr() net.Addr { return s.Net.Addr() }
+
+// WebAddr is where it listens for HTTP, nil if it does not.
+func (s *Server) WebAddr() net.Addr {
+	if s.web == nil {
+		return nil
+	}
+	return s.web.listener.Addr()
+}
 
 // Done is closed when the server has ended, by Close or by a fault.
 func (s *Server) Done() <-chan struct{} { return s.done }

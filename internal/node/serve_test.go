@@ -30,6 +30,7 @@ type site struct {
 	t    *testing.T
 	dir  string
 	addr string
+	web  string // likewise, for HTTP; "": none
 	ca   *tlsnet.CA
 	*Server
 	logs   logs
@@ -80,8 +81,8 @@ func (s *site) open() {
 func sampleKinds() []actor.Kind { return append(workloads.Kinds(), actor.Stream()) }
 
 func (s *site) config() ServeConfig {
-	return ServeConfig{Dir: s.dir, Listen: s.addr, Shards: 2, Kinds: sampleKinds,
-		Credentials: Credentials{Source: s.source(tlsnet.NodeID(testDomain, 1))}, Log: slog.New(slog.NewTextHandler(&s.logs, nil))}
+	return ServeConfig{Dir: s.dir, Listen: s.addr, Web: s.web, Shards: 2, Kinds: sampleKinds,
+		Credentials: Credentials{Source: s.source(tlsnet.NodeID(testDomain, 1), "127.0.0.1")}, Log: slog.New(slog.NewTextHandler(&s.logs, nil))}
 }
 
 func (s *site) serve() {
@@ -106,9 +107,9 @@ func (s *site) kill() {
 	}
 }
 
-func (s *site) source(id string) tlsnet.Source {
+func (s *site) source(id string, hosts ...string) tlsnet.Source {
 	s.t.Helper()
-	source, err := s.ca.Source(id, time.Hour)
+	source, err := s.ca.Source(id, time.Hour, hosts...)
 	if err != nil {
 		s.t.Fatal(err)
 	}
