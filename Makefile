@@ -56,7 +56,7 @@ test:
 # What ActorDB is compared with, a module of its own: it needs modules that the
 # database does not.
 peers:
-	cd experiments/peers && $(GO) vet ./...
+	cd experiments/peers && $(GO) vet ./... && $(GO) test ./...
 
 # ---- simulation
 

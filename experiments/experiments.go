@@ -47,6 +47,9 @@ type Row struct {
 	N       int        `json:"n"`
 	Samples []float64  `json:"samples"`
 	Note    string     `json:"note,omitempty"`
+	// Subject and Column are the parts of a name that stands in a table of many.
+	Subject string `json:"subject,omitempty"`
+	Column  string `json:"column,omitempty"`
 }
 
 // Machine is where it was measured.

@@ -185,7 +185,9 @@ func (e *Env) judgeContest(all []contestant, list []cell, turns [][]turn, missin
 			continue
 		}
 		for _, c := range list {
-			r := row(fmt.Sprintf("%s over %s, %d in flight", ours, who.name, c.inFlight), "ratio", ratios(rate[ours][c.inFlight], rate[who.name][c.inFlight]))
+			what := ours + " over " + who.name
+			r := row(fmt.Sprintf("%s, %d in flight", what, c.inFlight), "ratio", ratios(rate[ours][c.inFlight], rate[who.name][c.inFlight]))
+			r.Subject, r.Column = what, fmt.Sprintf("%d in flight", c.inFlight)
 			rows = append(rows, r)
 			if who.name != bound && c.inFlight == contestedFlight {
 				ahead = ahead && r.Value > 1
@@ -199,12 +201,14 @@ func (e *Env) judgeContest(all []contestant, list []cell, turns [][]turn, missin
 
 // rowsOf is what a contestant did in a cell.
 func rowsOf(who contestant, c cell, t *turn) []Row {
+	subject := fmt.Sprintf("%s, %d in flight", who.name, c.inFlight)
 	make1 := func(what, unit string, of []*load.Measurement, get func(*load.Measurement) float64) Row {
 		var samples []float64
 		for _, m := range of {
 			samples = append(samples, get(m))
 		}
-		r := row(fmt.Sprintf("%s, %d in flight, %s", who.name, c.inFlight, what), unit, samples)
+		r := row(subject+", "+what, unit, samples)
+		r.Subject, r.Column = subject, what
 		r.Note = fmt.Sprintf("%s; %d-byte events, %d streams", who.note, c.size, c.streams)
 		return r
 	}
@@ -224,7 +228,7 @@ func rowsOf(who contestant, c cell, t *turn) []Row {
 		}
 	}
 	return append(rows,
-		make1("open loop at 70 % of that", "1/s", t.open, func(m *load.Measurement) float64 { return m.PerSecond }),
+		make1("open loop at 70 %", "1/s", t.open, func(m *load.Measurement) float64 { return m.PerSecond }),
 		make1("open loop, p50", "ms", t.open, func(m *load.Measurement) float64 { return m.Latency.P50 }),
 		make1("open loop, p99", "ms", t.open, func(m *load.Measurement) float64 { return m.Latency.P99 }))
 }

@@ -10,12 +10,14 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
 	"encoding/json"
 
 	"github.com/jedib0t/go-pretty/v6/table"
+	"github.com/jedib0t/go-pretty/v6/text"
 
 	"actordb/experiments"
 )
@@ -197,17 +199,66 @@ func printExperiment(r *experiments.Result) {
 	t := table.NewWriter()
 	t.SetStyle(table.StyleLight)
 	t.AppendHeader(table.Row{"", "median", "95 % interval", "n"})
+	var wide []experiments.Row
 	for _, row := range r.Rows {
-		if row.N == 0 {
-			continue // it is missing
-		}
-		t.AppendRow(table.Row{row.Name, fmt.Sprintf("%.5g %s", row.Value, row.Unit), fmt.Sprintf("%.5g to %.5g", row.CI95[0], row.CI95[1]), row.N})
-	}
-	fmt.Println(t.Render())
-	for _, row := range r.Rows {
-		if row.N == 0 {
-			fmt.Printf("%s: %s\n", row.Name, row.Note)
+		switch {
+		case row.N == 0:
+			defer fmt.Printf("%s: %s\n", row.Name, row.Note) // it is missing
+		case row.Subject != "":
+			wide = append(wide, row)
+		default:
+			t.AppendRow(table.Row{row.Name, fmt.Sprintf("%.5g %s", row.Value, row.Unit), fmt.Sprintf("%.5g to %.5g", row.CI95[0], row.CI95[1]), row.N})
 		}
 	}
+	if t.Length() > 0 {
+		fmt.Println(t.Render())
+	}
+	printWide(wide)
 	fmt.Printf("%s, %d cores, %s, %s, commit %s\n", r.Machine.CPU, r.Machine.Cores, r.Machine.Memory, r.Machine.Go, r.Machine.Commit)
+}
+
+// printWide shows rows that have subjects: medians, one line for each subject. Those
+// that share columns share a table.
+func printWide(rows []experiments.Row) {
+	first := map[string]int{}
+	for i, r := range rows {
+		if _, ok := first[r.Subject]; !ok {
+			first[r.Subject] = i
+		}
+	}
+	slices.SortStableFunc(rows, func(a, b experiments.Row) int { return first[a.Subject] - first[b.Subject] })
+	for len(rows) > 0 {
+		columns := []string{}
+		for _, r := range rows {
+			if r.Subject != rows[0].Subject {
+				break
+			}
+			columns = append(columns, r.Column)
+		}
+		t := table.NewWriter()
+		t.SetStyle(table.StyleLight)
+		t.Style().Format.Header = text.FormatDefault
+		head := table.Row{""}
+		for i, c := range columns {
+			head = append(head, c+"\n"+rows[i].Unit)
+		}
+		t.AppendHeader(head)
+		for len(rows) > 0 {
+			n := 0
+			line := table.Row{rows[0].Subject}
+			for ; n < len(rows) && rows[n].Subject == rows[0].Subject; n++ {
+				line = append(line, fmt.Sprintf("%.4g", rows[n].Value))
+			}
+			if !sameColumns(rows[:n], columns) {
+				break
+			}
+			t.AppendRow(line)
+			rows = rows[n:]
+		}
+		fmt.Println(t.Render())
+	}
+}
+
+func sameColumns(rows []experiments.Row, columns []string) bool {
+	return slices.EqualFunc(rows, columns, func(r experiments.Row, c string) bool { return r.Column == c })
 }
