@@ -7,14 +7,11 @@ import (
 	"actordb/core"
 	"actordb/internal/datadir"
 	"actordb/internal/history"
-	"actordb/workloads"
 )
 
 // autopsy judges a node that does not serve any more by what its journals hold,
 // read without the engine: it may have lost something before it noticed.
-func (s *stage) autopsy(fault *Fault) error {
-	ops := append(workloads.Collect(s.records), s.appender.ops...)
-	s.out.count(ops)
+func (s *stage) autopsy(fault *Fault, ops []checkers.Op) error {
 	s.out.Checks = append(s.out.Checks, checkers.Result{Name: "node", Verdict: checkers.Fail, Note: fault.Says, Examined: s.out.Kills + 1})
 	finals, err := journals(s.dir, s.cfg.Shards)
 	var problem *history.Problem

@@ -2,6 +2,7 @@ package drill
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -18,9 +19,7 @@ import (
 // judge starts the node a last time, reads everything back through the wire, ends
 // it in order, and runs the checkers over what clients were told and what is
 // there now.
-func (s *stage) judge(ctx context.Context) error {
-	ops := append(workloads.Collect(s.records), s.appender.ops...)
-	s.out.count(ops)
+func (s *stage) judge(ctx context.Context, ops []checkers.Op) error {
 	v, err := s.begin()
 	if err != nil {
 		return err
@@ -74,29 +73,45 @@ func (s *stage) readBack(ctx context.Context, v *victim, actors []core.ActorID) 
 	case <-ctx.Done():
 		return nil, nil, payload, v.stoppedOr(ctx.Err())
 	}
-	s.net.turn(addr)
-	defer s.net.turn("")
 	if streams, payload, err = s.appender.readBack(ctx, addr); err != nil {
 		return nil, nil, payload, v.stoppedOr(fmt.Errorf("read the streams back: %w", err))
+	}
+	audit, err = s.audit(ctx, addr, actors)
+	return audit, streams, payload, v.stoppedOr(err)
+}
+
+// audit has an auditor read the workloads' actors.
+func (s *stage) audit(ctx context.Context, addr string, actors []core.ActorID) (audit *workloads.Audit, err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	n, err := newNetwork(ctx)
+	defer func() {
+		cancel()
+		if n != nil {
+			err = errors.Join(err, n.close())
+		}
+	}()
+	if err != nil {
+		return nil, err
 	}
 	audit = &workloads.Audit{}
 	c := workloads.DefaultAuditorConfig()
 	c.Gateways, c.Actors = []proc.Addr{control.GatewayAt(theNode)}, actors
-	if err := s.net.spawn(auditorID, s.auditor, func(env proc.Env) proc.Process {
+	if err := n.spawn(auditorID, s.auditor, func(env proc.Env) proc.Process {
 		return workloads.NewAuditor(c, env, audit)
 	}); err != nil {
-		return nil, nil, payload, err
+		return nil, err
 	}
+	n.turn(addr)
 	look := time.NewTicker(watchEvery)
 	defer look.Stop()
 	for !audit.Done() {
 		select {
 		case <-look.C:
 		case <-ctx.Done():
-			return nil, nil, payload, v.stoppedOr(ctx.Err())
+			return nil, ctx.Err()
 		}
 	}
-	return audit, streams, payload, nil
+	return audit, nil
 }
 
 // finalReads are what the auditor read last, as operations: after a compaction

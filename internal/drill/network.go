@@ -46,8 +46,10 @@ const (
 func newNetwork(ctx context.Context) (*network, error) {
 	n := &network{ctx: ctx, changed: make(chan struct{}), links: map[uint32]*link{}}
 	var err error
-	n.host, err = host.New(host.Config{Node: clientsNode, Remote: n})
-	return n, err
+	if n.host, err = host.New(host.Config{Node: clientsNode, Remote: n}); err != nil {
+		return nil, err
+	}
+	return n, nil
 }
 
 // spawn starts a client's process.

@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"actordb/checkers"
 	"actordb/core"
 	"actordb/core/control"
 	"actordb/core/proc"
@@ -313,15 +314,23 @@ func (s *stage) run(ctx context.Context, kills int, until time.Time) error {
 	}
 	cancel()
 	if s.net != nil {
-		err = errors.Join(err, s.net.close())
+		err = errors.Join(err, s.net.close()) // now the record belongs to nobody else
+	}
+	var ops []checkers.Op
+	if s.appender != nil {
+		ops = append(workloads.Collect(s.records), s.appender.ops...)
+	}
+	s.out.count(ops)
+	if err == nil {
+		err = s.judge(ctx, ops)
 	}
 	if fault := (*Fault)(nil); errors.As(err, &fault) && ctx.Err() == nil {
-		return s.autopsy(fault)
+		return s.autopsy(fault, ops)
 	}
 	return err
 }
 
-// lives are those of the node, and what is judged after them.
+// lives are those of the node; in the last one the clients come to rest.
 func (s *stage) lives(ctx context.Context, kills int, until time.Time) error {
 	for range kills - 1 {
 		if !until.IsZero() && time.Now().After(until) {
@@ -336,7 +345,7 @@ func (s *stage) lives(ctx context.Context, kills int, until time.Time) error {
 		return err
 	}
 	s.cfg.killed(s)
-	return s.judge(ctx)
+	return nil
 }
 
 // rest is due when every client has the answers to what it sent.

@@ -125,6 +125,9 @@ func (v *victim) stopped() error {
 // stoppedOr is why the node could not be read back: it ended, it took too long,
 // or else err.
 func (v *victim) stoppedOr(err error) error {
+	if err == nil {
+		return nil
+	}
 	select {
 	case <-v.dead:
 		return v.stopped()
