@@ -90,7 +90,7 @@ drill: build
 
 # The simulated engine has one thread; these are used by several.
 race:
-	$(GO) test -race ./disk/... ./net/... ./internal/host ./internal/node ./internal/drill ./workloads/... ./cmd/...
+	$(GO) test -race ./disk/... ./net/... ./internal/host ./internal/node ./internal/drill ./internal/load ./experiments ./workloads/... ./cmd/...
 
 # The analyzers are tests of internal/arch.
 analyze:
