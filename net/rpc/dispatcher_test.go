@@ -293,6 +293,10 @@ func TestGivingUp(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())
 	why := errors.New("no more")
 	second := g.do(ctx, alice, appending(2, "never"), appending(0, "never"))
+	g.d.mu.Lock()
+	at := proc.Addr{Node: Node, Proc: g.d.clients[alice].number}
+	g.d.mu.Unlock()
+	g.answer(at, appending(2, "never")) // to what was not asked
 	cancel(why)
 	o := g.ends(second)
 	for _, a := range o.answers {
@@ -320,7 +324,8 @@ func TestGivingUp(t *testing.T) {
 }
 
 // Commands without a session are numbered here: no number twice, never more than a
-// window above what is settled, each session replaced in time.
+// window above what is settled, each session replaced in time, and none more than
+// are needed.
 func TestOwnSessions(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		now := time.Unix(1e9, 0)
@@ -331,31 +336,49 @@ func TestOwnSessions(t *testing.T) {
 		}
 		seen := map[string]bool{}
 		var open []issued
-		for range rapid.IntRange(1, 3000).Draw(t, "commands") {
-			now = now.Add(time.Duration(rapid.IntRange(0, 2000).Draw(t, "ms")) * time.Millisecond)
+		settle := func(i int) {
+			o := open[i]
+			if o.n < o.own.floor {
+				t.Fatalf("number %d is below the floor, %d, and was not settled", o.n, o.own.floor)
+			}
+			o.own.settle(o.n, core.CodeNone)
+			open = slices.Delete(open, i, i+1)
+		}
+		take := func() (c core.Command, ok bool) {
 			s := list.take(now)
 			if s == nil {
-				if len(list) < ownSessionsMax {
+				return c, false
+			}
+			s.number(&c)
+			id := fmt.Sprint(c.Session, "/", c.Number)
+			if seen[id] || c.Number-c.AckedBelow >= window || c.Session.Expires() < core.Timestamp(now.UnixNano()+int64(sessionLifetimeDefault)/2) {
+				t.Fatalf("%s: acked below %d, expires %s", id, c.AckedBelow, c.Session.Expires())
+			}
+			seen[id] = true
+			open = append(open, issued{s, c.Number})
+			return c, true
+		}
+		for range rapid.IntRange(1, 4).Draw(t, "waves") {
+			taken := rapid.IntRange(1, inFlight).Draw(t, "taken")
+			for range taken {
+				if _, ok := take(); !ok && len(list) < ownSessionsMax {
 					t.Fatalf("no session, of %d", len(list))
 				}
-			} else {
-				var c core.Command
-				s.number(&c)
-				id := fmt.Sprint(c.Session, "/", c.Number)
-				if seen[id] || c.Number-c.AckedBelow >= window || c.Session.Expires() < core.Timestamp(now.UnixNano()+int64(sessionLifetimeDefault)/2) {
-					t.Fatalf("%s: acked below %d, expires %s", id, c.AckedBelow, c.Session.Expires())
-				}
-				seen[id] = true
-				open = append(open, issued{s, c.Number})
 			}
-			if len(open) > 0 && rapid.IntRange(0, 3).Draw(t, "settle") > 0 {
-				i := rapid.IntRange(0, len(open)-1).Draw(t, "which")
-				o := open[i]
-				if o.n < o.own.floor {
-					t.Fatalf("number %d is below the floor, %d, and was not settled", o.n, o.own.floor)
-				}
-				o.own.settle(o.n, core.CodeNone)
-				open = slices.Delete(open, i, i+1)
+			now = now.Add(time.Duration(rapid.IntRange(0, 1000).Draw(t, "seconds")) * time.Second)
+			for range rapid.IntRange(0, len(open)).Draw(t, "settled") {
+				settle(len(open) - 1 - (len(open)-1)*rapid.IntRange(0, 3).Draw(t, "which")/3)
+			}
+		}
+		for len(open) > 0 {
+			settle(0)
+		}
+		if c, ok := take(); !ok || c.AckedBelow != c.Number {
+			t.Fatalf("all is settled, and %d says that below %d is (%v)", c.Number, c.AckedBelow, ok)
+		}
+		for _, s := range list {
+			if s != open[0].own && s.floor != s.next {
+				t.Fatalf("a session waits from %d to %d for nothing", s.floor, s.next)
 			}
 		}
 	})
