@@ -15,8 +15,8 @@ type node struct {
 	clock  clock
 	procs  []*process // in the order in which they were spawned
 	at     []*process // by number, from 1
-	down   bool // crashed and not restarted
-	dark   bool // without power, so that the next restart is a boot
+	down   bool       // crashed and not restarted
+	dark   bool       // without power, so that the next restart is a boot
 	paused bool
 	until  time.Duration // end of the pause
 	parked []int32       // slots of inputs that came due during the pause
