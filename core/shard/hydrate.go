@@ -31,6 +31,7 @@ type walk struct {
 	kept    core.Seq // History: oldest event met on the way back
 	events  []byte
 	tries   int
+	resumed bool // History: it began where another one ended
 	stale   bool // a stored state of another version was passed over
 }
 
@@ -44,8 +45,7 @@ const (
 )
 
 const (
-	historyBytesMax = 256 << 10 // of one History answer; at least one event
-	kvAttempts      = 4         // a KV read that fails this often in a row is a fault
+	kvAttempts = 4 // a KV read that fails this often in a row is a fault
 )
 
 // hydrate starts to bring an actor back to memory, unless that is under way or
@@ -117,6 +117,7 @@ func (s *Shard) history(p *pending, handle uint32, k *known) {
 		return
 	}
 	w := &walk{handle: handle, target: k.seq, base: from - 1, request: p, step: walkBack, at: k.last}
+	s.resume(w, k)
 	s.out.Mark(markHistory)
 	s.begin(w)
 	s.visit(w)
@@ -268,7 +269,7 @@ func (s *Shard) collect(w *walk, b *journal.Block, ordinal int) bool {
 	e := b.Event(ordinal)
 	n := len(w.events)
 	w.events = wire.AppendEvent(w.events, &e)
-	if n > 0 && len(w.events) > historyBytesMax {
+	if n > 0 && len(w.events) > s.cfg.HistoryBytes {
 		w.events = w.events[:n]
 		return false
 	}
@@ -288,6 +289,10 @@ func (s *Shard) walkedOff(w *walk) {
 	}
 	if w.request == nil {
 		s.halt(fmt.Errorf("the snapshot of %s that covers compacted events is gone: restore the derived store from a backup", k.id))
+		return
+	}
+	if w.resumed {
+		s.restart(w)
 		return
 	}
 	c := &w.request.command
@@ -315,6 +320,7 @@ func (s *Shard) finishWalk(w *walk) {
 	s.endWalk(w)
 	k := s.actors.at(w.handle)
 	if w.request != nil {
+		s.keepPage(w, k)
 		c := &w.request.command
 		s.reads = append(s.reads, read{pending: w.request, answer: core.Answer{Session: c.Session, Number: c.Number,
 			Kind: c.Kind, Status: core.Accepted, Seq: k.seq, Timestamp: s.clock, State: w.events}})

@@ -383,6 +383,55 @@ func TestHistory(t *testing.T) {
 	}
 }
 
+// A long history is read in pages, each from where the one before ended: every block
+// is read about twice, and not once for each page behind it.
+func TestHistoryByPages(t *testing.T) {
+	const events = 3000
+	l := newLoop(t, actor.Policy{}, func(c *Config) {
+		c.SegmentBytes, c.BlockBytes, c.WindowBytes, c.HistoryBytes = 64<<10, 1<<10, 0, 4<<10
+	})
+	session := l.session()
+	for i := range events {
+		c := add(session, core.CommandNumber(i+1), "a", int64(i))
+		c.AckedBelow = c.Number
+		l.ask(c)
+	}
+	l.start()
+	c := readOf("a")
+	c.Kind = core.History
+	pages, begun := 0, l.steps
+	for c.Expected = 1; c.Expected <= events; pages++ {
+		got := l.ask(c)
+		if len(got) != 1 || got[0].Status != core.Accepted || got[0].Seq != events {
+			t.Fatalf("from %d: %+v fault %v", c.Expected, got, l.fault)
+		}
+		page, err := wire.DecodeEvents(c.Actor, got[0].State)
+		if err != nil || len(page) == 0 {
+			t.Fatalf("from %d: %d events, %v", c.Expected, len(page), err)
+		}
+		for _, e := range page {
+			if e.Seq != c.Expected {
+				t.Fatalf("event %d, want %d", e.Seq, c.Expected)
+			}
+			c.Expected++
+		}
+	}
+	// One block has one event here. A page asks, reads its blocks, and reads the one
+	// again at which the one before ended.
+	if took := l.steps - begun; took > 2*events+4*pages || pages < 20 || l.marks[markResumed] != pages-1 {
+		t.Errorf("%d steps for %d blocks in %d pages, %d of them resumed", took, events, pages, l.marks[markResumed])
+	}
+	// Pages of two readers at once, and one from the middle: what is remembered is
+	// nobody's.
+	for _, from := range []core.Seq{1, 1500, 1, 40, 1500, 2999, 3000} {
+		c.Expected = from
+		page, err := wire.DecodeEvents(c.Actor, l.ask(c)[0].State)
+		if err != nil || len(page) == 0 || page[0].Seq != from {
+			t.Fatalf("from %d: %d events, %v", from, len(page), err)
+		}
+	}
+}
+
 // H2: a block that was decided under an older epoch is void, and its commands
 // are decided again.
 func TestFenceVoidsWhatIsInFlight(t *testing.T) {

@@ -75,6 +75,7 @@ type Config struct {
 	Pipeline        int   // blocks in flight
 	HotActors       int   // states in memory
 	Hydrations      int   // under way at once
+	HistoryBytes    int   // of one History answer, which has one event at least
 	CheckpointBytes int64 // of journal between checkpoints of the derived state
 	CompactKeep     int64 // bytes of journal to keep when compacting; 0: never compact
 
@@ -115,7 +116,7 @@ func DefaultConfig() Config {
 		Sessions:        actor.SessionLimits{Sessions: 1 << 16, Window: 1 << 10},
 		MailboxCommands: 1 << 15, MailboxBytes: 64 << 20,
 		BlockCommands: 4096, BlockBytes: 1 << 20, Pipeline: 4,
-		HotActors: 1 << 16, Hydrations: 64,
+		HotActors: 1 << 16, Hydrations: 64, HistoryBytes: 256 << 10,
 		CheckpointBytes: 64 << 20,
 	}
 }
@@ -139,6 +140,7 @@ func (c *Config) Validate() error {
 		check(4*int64(c.BlockBytes) <= c.SegmentBytes, "blocks of %d bytes: want at most a quarter of a segment of %d", c.BlockBytes, c.SegmentBytes),
 		check(c.Pipeline > 0 && c.Pipeline <= 64, "pipeline of %d blocks: want 1 to 64", c.Pipeline),
 		check(c.HotActors > 0 && c.Hydrations > 0, "limits of hot actors and hydrations must be positive"),
+		check(c.HistoryBytes > 0 && c.HistoryBytes <= core.FrameBytesMax/4, "bytes of a page of history: want 1 to %d", core.FrameBytesMax/4),
 		check(c.CheckpointBytes > 0, "checkpoint interval must be positive"),
 		check(c.CompactKeep >= 0, "negative bytes to keep"),
 	} {
@@ -203,13 +205,14 @@ const (
 	markRefused        proc.Mark = "shard.refusal-recorded"
 	markBadFrame       proc.Mark = "shard.bad-frame"
 	markHistory        proc.Mark = "shard.history-read"
+	markResumed        proc.Mark = "shard.history-resumed"
 )
 
 // Marks lists the places of this package that tests want reached.
 func Marks() []proc.Mark {
 	return []proc.Mark{markDuplicate, markInFlight, markOverload, markVoid, markRedecide, markFence, markHydrate,
 		markFromSnapshot, markFromLight, markPassivate, markSnapshot, markPrune, markCheckpoint, markForceSnapshot,
-		markExpired, markReplay, markFromCheckpoint, markDiskFull, markRefused, markBadFrame, markHistory}
+		markExpired, markReplay, markFromCheckpoint, markDiskFull, markRefused, markBadFrame, markHistory, markResumed}
 }
 
 // kind is an actor type with its policy at hand.
@@ -295,6 +298,8 @@ type Shard struct {
 	walks    []*walk
 	walkNext proc.Token
 	memory   warmth
+	pages    [pagesKept]page
+	pageAt   int
 	wanted   []*hot // to be hydrated when there is a place
 	starting bool   // hydrations of wanted
 
