@@ -13,6 +13,7 @@ import (
 	"actordb/core/actor"
 	"actordb/core/control"
 	"actordb/disk"
+	"actordb/internal/host"
 	"actordb/internal/observe"
 	"actordb/net/tlsnet"
 	"actordb/net/wire"
@@ -90,7 +91,7 @@ func Serve(cfg ServeConfig) (*Server, error) {
 	if err != nil {
 		return nil, errors.Join(err, s.web.close(), s.Net.Close())
 	}
-	s.Metrics.Watch(s.Node.Reports, s.Net.Stats)
+	s.Metrics.Watch(s.reports, s.Net.Stats)
 	s.others.Go(s.watchStores)
 	if cfg.Credentials.Renew != nil {
 		s.others.Go(func() { s.renew(cfg.Credentials.Renew) })
@@ -166,6 +167,16 @@ func (s *Server) run() {
 
 // Addr is where it listens.
 func (s *Server) Addr() net.Addr { return s.Net.Addr() }
+
+// reports are those of the processes, and of what serves HTTP.
+func (s *Server) reports() []host.Report {
+	list := s.Node.Reports()
+	if s.web != nil {
+		d := s.web.dispatcher
+		list = append(list, host.Report{Process: "rpc", Serving: true, Queues: d.Queues(nil), Counters: d.Counters(nil)})
+	}
+	return list
+}
 
 // WebAddr is where it listens for HTTP, nil if it does not.
 func (s *Server) WebAddr() net.Addr {

@@ -27,7 +27,9 @@ type Config struct {
 	// InFlight bounds the commands under way, InFlightBytes their bytes,
 	// InFlightPerClient those of one client.
 	InFlight, InFlightBytes, InFlightPerClient int
-	Now                                        func() time.Time
+	// Held bounds the bytes of requests, and of pages of history, in memory.
+	Held int
+	Now  func() time.Time
 }
 
 // A Dispatcher carries commands of many requests to the gateway and matches the
@@ -38,6 +40,7 @@ type Dispatcher struct {
 	closing chan struct{}
 	ended   chan struct{} // closed when run has ended
 	writer  wire.Writer   // run's own
+	held    budget        // of requests in memory
 
 	mu       sync.Mutex
 	closed   bool
@@ -50,6 +53,7 @@ type Dispatcher struct {
 	unbound  core.SessionID     // of kinds that change nothing: it matches answers
 	reads    core.CommandNumber // in it
 	sessions ownSessions
+	ends     [core.Unknown + 1]uint64 // of commands, by status
 }
 
 // client is a principal with commands under way.
@@ -121,6 +125,9 @@ func NewDispatcher(cfg Config) *Dispatcher {
 	if cfg.InFlightPerClient == 0 {
 		cfg.InFlightPerClient = inFlightPerClient
 	}
+	if cfg.Held == 0 {
+		cfg.Held = held
+	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
@@ -129,6 +136,7 @@ func NewDispatcher(cfg Config) *Dispatcher {
 		clients: make(map[core.Principal]*client), numbers: make(map[uint32]*client),
 		unbound: newSession(cfg.Now(), sessionLifetimeMax),
 	}
+	d.held.max = int64(cfg.Held)
 	go d.run()
 	return d
 }
@@ -151,6 +159,7 @@ func (d *Dispatcher) start(principal core.Principal, commands []core.Command) *b
 		c := &commands[i]
 		c.Principal = principal
 		if code, detail := d.admit(b, i, c); code != core.CodeNone {
+			d.ends[core.RefusedAtDoor]++
 			b.answers[i] = core.Answer{Session: c.Session, Number: c.Number, Kind: c.Kind, Status: core.RefusedAtDoor, Code: code, Detail: detail}
 		}
 	}
@@ -305,6 +314,9 @@ func (e *entry) awaited() bool {
 
 // settle ends a command.
 func (d *Dispatcher) settle(p *client, e *entry, a *core.Answer) {
+	if int(a.Status) < len(d.ends) {
+		d.ends[a.Status]++
+	}
 	for _, w := range e.waiters {
 		if w.batch != nil {
 			w.batch.answer(w.at, a)
@@ -408,6 +420,26 @@ func (d *Dispatcher) Receive(to uint32, frame []byte) {
 			d.settle(p, e, &a)
 		}
 	}
+}
+
+// Queues implements proc.Gauged.
+func (d *Dispatcher) Queues(dst []proc.Queue) []proc.Queue {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return append(dst,
+		proc.Queue{Name: "rpc.pending", Len: d.taken, Limit: d.cfg.InFlight},
+		proc.Queue{Name: "rpc.pending-bytes", Len: d.bytes, Limit: d.cfg.InFlightBytes},
+		proc.Queue{Name: "rpc.request-bytes", Len: int(d.held.taken.Load()), Limit: d.cfg.Held})
+}
+
+// Counters implements proc.Counted.
+func (d *Dispatcher) Counters(dst []proc.Counter) []proc.Counter {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for status := core.Accepted; status <= core.Unknown; status++ {
+		dst = append(dst, proc.Counter{Name: "commands." + status.String(), Value: d.ends[status]})
+	}
+	return dst
 }
 
 // Close ends all that is under way, with ErrClosed.

@@ -93,7 +93,7 @@ func (g *gate) idle() {
 	g.t.Helper()
 	g.d.mu.Lock()
 	defer g.d.mu.Unlock()
-	if g.d.taken != 0 || g.d.bytes != 0 || len(g.d.clients) != 0 || len(g.d.numbers) != 0 {
+	if g.d.held.taken.Load() != 0 || g.d.taken != 0 || g.d.bytes != 0 || len(g.d.clients) != 0 || len(g.d.numbers) != 0 {
 		g.t.Errorf("%d places, %d bytes, %d clients, %d numbers remain", g.d.taken, g.d.bytes, len(g.d.clients), len(g.d.numbers))
 	}
 }

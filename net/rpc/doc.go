@@ -16,8 +16,9 @@
 //	    kept a place for until then, also when nobody waits for it any more: so an
 //	    answer can never be taken for that of another command under the same number.
 //	R3  Commands under way, their bytes, and those of one client are bounded; at
-//	    the bound new ones are refused (overloaded). Nothing remains of a client
-//	    without commands under way.
+//	    the bound new ones are refused (overloaded). So are requests when the bytes
+//	    of those in memory reach their bound; there is no compression that could make
+//	    much of few. Nothing remains of a client without commands under way.
 //	R4  Requests that come while a frame is being delivered leave together in the
 //	    next one, in the order in which they came; clients take turns.
 //	R5  A request ends when its context does. What had not left by then never does.

@@ -17,13 +17,17 @@ const (
 	// larger.
 	frameBytes = 1 << 20
 
-	// RequestBytesMax bounds one message of a request, decompressed. It holds the
-	// largest command, in JSON too, where bytes take a third more.
+	// held bounds the bytes of requests, and of pages of history, that are in memory.
+	held = 64 << 20
+	// pageBytes is what a page of history takes while it is read and sent: the
+	// events as the shard encodes them (256 KiB), as messages, and encoded again.
+	pageBytes = 1 << 20
+
+	// RequestBytesMax bounds one request. It holds the largest command, in JSON too,
+	// where bytes take a third more.
 	RequestBytesMax = core.FrameBytesMax
 	// batchMax bounds the commands of one batch.
 	batchMax = 1024
-	// compressBytes: what is smaller is not worth it.
-	compressBytes = 4 << 10
 
 	sessionLifetimeMin     = time.Second
 	sessionLifetimeDefault = 30 * time.Minute

@@ -28,7 +28,7 @@ type service struct{ d *Dispatcher }
 // NewHandler serves the Commands service below the path that it returns.
 func NewHandler(d *Dispatcher, judge Judge) (path string, handler http.Handler) {
 	options := []connect.HandlerOption{
-		connect.WithReadMaxBytes(RequestBytesMax), connect.WithCompressMinBytes(compressBytes),
+		connect.WithReadMaxBytes(RequestBytesMax), connect.WithCompression("gzip", nil, nil),
 		connect.WithCodec(strictJSON{"json"}), connect.WithCodec(strictJSON{"json; charset=utf-8"}),
 	}
 	path, next := actordbv1connect.NewCommandsHandler(&service{d}, options...)
@@ -39,6 +39,9 @@ func NewHandler(d *Dispatcher, judge Judge) (path string, handler http.Handler) 
 			refuse(w, r, refusals, err)
 			return
 		}
+		body := &meteredBody{ReadCloser: r.Body, held: &d.held}
+		defer body.release()
+		r.Body = body
 		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), callerKey{}, c)))
 	})
 }
@@ -162,7 +165,7 @@ func resultOf(a *core.Answer) *pb.Result {
 	return &pb.Result{Outcome: &pb.Result_Refusal{Refusal: refusalMessage(a)}}
 }
 
-// page reads some events.
+// page reads some events. The caller has pageBytes of the budget.
 func (s *service) page(ctx context.Context, actor string, from uint64) ([]core.Event, uint64, error) {
 	c := core.Command{Actor: core.ActorID(actor), Kind: core.History, Expected: core.Seq(max(from, 1))}
 	a, err := s.one(ctx, c)
@@ -181,6 +184,10 @@ func (s *service) page(ctx context.Context, actor string, from uint64) ([]core.E
 
 // ReadEvents reads some events.
 func (s *service) ReadEvents(ctx context.Context, r *connect.Request[pb.ReadEventsRequest]) (*connect.Response[pb.ReadEventsResponse], error) {
+	if err := s.d.held.take(pageBytes); err != nil {
+		return nil, err
+	}
+	defer s.d.held.give(pageBytes)
 	events, last, err := s.page(ctx, r.Msg.Actor, r.Msg.FromSeq)
 	if err != nil {
 		return nil, err
@@ -193,6 +200,10 @@ const pageTime = 30 * time.Second
 
 // History reads all events, page by page.
 func (s *service) History(ctx context.Context, r *connect.Request[pb.HistoryRequest], stream *connect.ServerStream[pb.HistoryResponse]) error {
+	if err := s.d.held.take(pageBytes); err != nil {
+		return err
+	}
+	defer s.d.held.give(pageBytes)
 	control := ctx.Value(callerKey{}).(*caller).control
 	for next := max(r.Msg.FromSeq, 1); ; {
 		events, last, err := s.page(ctx, r.Msg.Actor, next)

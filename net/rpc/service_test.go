@@ -91,6 +91,39 @@ func TestRequestsEnd(t *testing.T) {
 	}
 }
 
+// R3: requests hold no more memory than they may; those that end make room.
+func TestHeldBytes(t *testing.T) {
+	s := newServed(t, Config{Held: 1000})
+	large := strings.Replace(oneSaid, `"version": 1`, `"version": 1, "payload": "`+strings.Repeat("A", 600)+`"`, 1)
+	first := s.post(t, large)
+	f := s.next()
+	refused := <-s.post(t, large)
+	if !strings.HasPrefix(refused, "429 ") || !strings.Contains(refused, `"overloaded"`) || !strings.Contains(refused, "1000 bytes") {
+		t.Error(refused)
+	}
+	s.none()
+	s.answer(f.from, f.commands...)
+	if got := <-first; !strings.HasPrefix(got, "200 ") {
+		t.Error(got)
+	}
+	again := s.post(t, large)
+	f = s.next()
+	s.answer(f.from, f.commands...)
+	if got := <-again; !strings.HasPrefix(got, "200 ") {
+		t.Error(got)
+	}
+	c := actordbv1connect.NewCommandsClient(http.DefaultClient, s.url)
+	_, err := c.ReadEvents(t.Context(), connect.NewRequest(&pb.ReadEventsRequest{Actor: "stream/a"}))
+	if connect.CodeOf(err) != connect.CodeResourceExhausted {
+		t.Errorf("a page: %v", err)
+	}
+	stream, err := c.History(t.Context(), connect.NewRequest(&pb.HistoryRequest{Actor: "stream/a"}))
+	if err != nil || stream.Receive() || connect.CodeOf(stream.Err()) != connect.CodeResourceExhausted {
+		t.Errorf("a stream: %v %v", err, stream.Err())
+	}
+	s.none()
+}
+
 // R1: a stream whose client is dismissed ends at its next page.
 func TestStreamIsJudgedByPage(t *testing.T) {
 	s := newServed(t, Config{})
