@@ -426,6 +426,16 @@ func TestWebIdentities(t *testing.T) {
 			res.Body.Close()
 		}
 	}
+	for _, path := range []string{"/healthz", "/readyz", "/metrics", actordbv1connect.CommandsExecuteProcedure} {
+		r, rec := httptest.NewRequest("GET", path, nil), httptest.NewRecorder() // of a connection that nobody judged
+		if path == actordbv1connect.CommandsExecuteProcedure {
+			r = httptest.NewRequest("POST", path, strings.NewReader("{}"))
+			r.Header.Set("Content-Type", "application/json")
+		}
+		if s.Server.web.server.Handler.ServeHTTP(rec, r); rec.Code != http.StatusUnauthorized {
+			t.Errorf("%s is not judged by request: %d %q", path, rec.Code, rec.Body)
+		}
+	}
 	bare := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
 	if res, err := bare.Get(s.url() + "/healthz"); err == nil {
 		t.Errorf("without a certificate: %v", res)
