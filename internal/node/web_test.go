@@ -433,7 +433,7 @@ func TestWebIdentities(t *testing.T) {
 			r.Header.Set("Content-Type", "application/json")
 		}
 		if s.Server.web.server.Handler.ServeHTTP(rec, r); rec.Code != http.StatusUnauthorized {
-			t.Errorf("%s is not judged by request: %d %q", path, rec.Code, rec.Body)
+			t.Errorf("%s is not judged by request: %d %.100q", path, rec.Code, rec.Body.String())
 		}
 	}
 	bare := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
