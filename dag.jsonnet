@@ -19,8 +19,9 @@ local KiB = 1024, MiB = 1024 * KiB;
       limits: { cache_bytes: 64 * MiB },
     },
 
-    // One shard per core: each owns a share of the slots and runs on its own. Their
-    // number is fixed when a directory is made.
+    // Each shard owns a share of the slots, with a journal and syncs of its own. Their
+    // number is fixed when a directory is made; serve without --dag makes one for two
+    // processors.
     shard: {
       kind: 'shard',
       count: 2,

@@ -27,7 +27,7 @@ type serveCommand struct {
 	Dag      string `placeholder:"FILE" help:"The process network, as dag.jsonnet; left out, the program's own (actordb dag print)."`
 	Listen   string `default:"127.0.0.1:7400" placeholder:"HOST:PORT" help:"Where to accept connections; port 0: a free one."`
 	Web      string `placeholder:"HOST:PORT" help:"Where to answer HTTPS, such as 127.0.0.1:7401: commands by gRPC, connect and JSON (docs/rpc.md), /healthz, /readyz, /metrics. For clients with a certificate, as everything. Left out: nowhere."`
-	Shards   int    `placeholder:"N" help:"Fixed when a directory is made. Left out, a new one gets those of --dag, or one for each processor."`
+	Shards   int    `placeholder:"N" help:"Fixed when a directory is made. Left out, a new one gets those of --dag, or one for two processors."`
 	Log      string `default:"auto" enum:"auto,text,json" help:"Form of the log on standard error: text, json, or auto: text on a terminal."`
 }
 
