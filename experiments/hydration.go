@@ -47,6 +47,9 @@ func runHydration(ctx context.Context, e *Env) (*Result, error) {
 	return e.about(rows[0], rows[0].Value < rows[1].Value/10, "with snapshots bounded by the snapshot interval, not by the history: under a tenth of the time without", rows[1]), nil
 }
 
+// hydrationActors fit in memory: those that are written at once do.
+const hydrationActors = 64
+
 // hydrateOnce writes an actor's events among those of others, drops it from memory,
 // and reads it.
 func hydrateOnce(dir string, events, every int) (took time.Duration, err error) {
@@ -55,7 +58,7 @@ func hydrateOnce(dir string, events, every int) (took time.Duration, err error) 
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, files.Close()) }()
-	m, err := newMemory(files, actor.Policy{SnapshotEvery: every}, func(c *shard.Config) { c.HotActors = 8 })
+	m, err := newMemory(files, actor.Policy{SnapshotEvery: every}, func(c *shard.Config) { c.HotActors = hydrationActors })
 	if err != nil {
 		return 0, err
 	}
@@ -70,7 +73,7 @@ func hydrateOnce(dir string, events, every int) (took time.Duration, err error) 
 		})})
 		done += k
 	}
-	m.put(proc.Input{Kind: proc.Message, Frame: a.frame(64, func(i int) core.ActorID { return counterID(100 + i) })}) // others in its place
+	m.put(proc.Input{Kind: proc.Message, Frame: a.frame(2*hydrationActors, func(i int) core.ActorID { return counterID(100 + i) })}) // others in its place
 	var seen core.Seq
 	m.onFrame = func(frame []byte) {
 		if r, err := wire.Open(frame); err == nil {

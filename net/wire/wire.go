@@ -82,7 +82,7 @@ func frameSum(b []byte) uint32 {
 func (w *Writer) start() []byte {
 	w.count++
 	if w.buf == nil {
-		w.buf = make([]byte, headerBytes, max(128, w.usual+w.usual/8))
+		w.buf = make([]byte, headerBytes, max(128, w.usual+w.usual/32+64))
 	}
 	return w.buf
 }
