@@ -257,3 +257,28 @@ func BenchmarkReadCommand(b *testing.B) {
 		}
 	}
 }
+
+// The State of a History answer may be any bytes; what is accepted is written back
+// the same.
+func FuzzEvents(f *testing.F) {
+	event := core.Event{Actor: "cart/1", Seq: 7, Type: "added", Version: 2, EventTime: -5, Committed: 9, Number: 3,
+		Principal: "spiffe://example.org/client", Payload: []byte("x"), Personal: []byte("y")}
+	f.Add(AppendEvent(AppendEvent(nil, &event), &event))
+	f.Add([]byte{})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		events, err := DecodeEvents("cart/1", b)
+		if err != nil {
+			if !errors.Is(err, ErrFrame) {
+				t.Fatal(err)
+			}
+			return
+		}
+		var again []byte
+		for i := range events {
+			again = AppendEvent(again, &events[i])
+		}
+		if back, err := DecodeEvents("cart/1", again); err != nil || !reflect.DeepEqual(back, events) {
+			t.Fatalf("written again: %v", err)
+		}
+	})
+}
