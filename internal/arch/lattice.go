@@ -28,6 +28,11 @@ core/shard:             github.com/cespare/xxhash/v2 core core/proc core/seal co
 core/gateway:           core core/proc core/shard net/wire
 core/control:           core core/proc core/seal core/journal core/shard core/gateway github.com/google/go-jsonnet
 
+# SQL
+core/sql/tree:
+core/sql/sqlerr:        core/sql/tree
+core/sql/parse:         core/sql/tree core/sql/sqlerr github.com/pganalyze/pg_query_go/v6 github.com/pganalyze/pg_query_go/v6/parser github.com/wasilibs/go-pgquery github.com/wasilibs/go-pgquery/parser
+
 # the default process network
 .:                      core/control
 
