@@ -22,6 +22,8 @@ core:                   core/proc github.com/cespare/xxhash/v2
 # the engine
 core/seal:              core crypto/...
 core/row:               github.com/cockroachdb/apd/v3 google.golang.org/protobuf/encoding/protowire
+core/zset:              core/row disk
+core/flow:              core/row core/zset disk github.com/cockroachdb/apd/v3
 core/journal:           core core/seal core/proc disk go.etcd.io/raft/v3 go.etcd.io/raft/v3/raftpb google.golang.org/protobuf/proto
 core/actor:             core google.golang.org/protobuf/encoding/protowire
 net/wire:               core
