@@ -12,6 +12,8 @@
 //	durability    acknowledged ⊆ readable ⊆ sent                              Ops, Logs, Finals
 //	snapshot      snapshot and tail make the state that a full fold makes     Snapshots
 //	recovery      damage is repaired or refused, and only damage is           Damages, Reports
+//	raft          what consensus promises, of elections, logs and what takes effect  Groups
+//	owner         one owner of a shard and term, and nobody else speaks for it  Groups, Logs
 //	liveness      after heal every operation ends; queues are bounded         Ops, Queues, Nodes, Terms
 //
 // Verdicts have three values. Fail means that a law is broken, and the note
@@ -138,6 +140,7 @@ type LogRecord struct {
 	Timestamp   core.Timestamp // 0 for entries that have none
 	Void        bool           // its conditions did not hold: no events
 	Restored    bool           // the replica jumped to Index by a snapshot: no events
+	Decided     core.Term      // the term that its block says it was decided in, 0 if it has none
 	Events      []core.Event
 }
 
@@ -241,6 +244,7 @@ type Terms struct {
 type History struct {
 	Ops       []Op
 	Logs      []LogRecord
+	Groups    []GroupRecord
 	Finals    []Final
 	Snapshots []SnapshotPair
 	Damages   []Damage
@@ -252,11 +256,18 @@ type History struct {
 
 // All runs every checker. The taps are read once for those that need them.
 func All(h *History, options LinearizableOptions) []Result {
-	applied := NewApplied()
+	applied, raft, owner := NewApplied(), NewRaft(), NewOwner()
 	for i := range h.Logs {
 		applied.Add(&h.Logs[i])
+		owner.Decided(&h.Logs[i])
+	}
+	for i := range h.Groups {
+		raft.Add(&h.Groups[i])
+		owner.Add(&h.Groups[i])
 	}
 	return []Result{
+		raft.Result(),
+		owner.Result(),
 		Linearizable(h.Ops, h.Finals, options),
 		Sequence(applied, h.Ops, h.Finals),
 		Durability(applied, h.Ops, h.Finals),

@@ -15,7 +15,7 @@ import (
 
 // A history is written as JSON lines, each an object with one member that
 // names what the line is: {"op":{…}}, {"log":{…}}, {"final":{…}},
-// {"snapshot":{…}}, {"damage":{…}}, {"report":{…}}, {"queue":{…}}, {"node":{…}},
+// {"group":{…}}, {"snapshot":{…}}, {"damage":{…}}, {"report":{…}}, {"queue":{…}}, {"node":{…}},
 // {"terms":{…}}. Zero members are left out, lines that start with # are
 // comments. Writing what was read gives the same bytes.
 
@@ -90,8 +90,25 @@ type logLine struct {
 	Timestamp   core.Timestamp `json:"timestamp,omitempty"`
 	Void        bool           `json:"void,omitempty"`
 	Restored    bool           `json:"restored,omitempty"`
+	Decided     core.Term      `json:"decided,omitempty"`
 	Events      []eventLine    `json:"events,omitempty"`
 }
+
+type groupLine struct {
+	Shard   core.ShardID `json:"shard,omitempty"`
+	Replica uint64       `json:"replica"`
+	Did     string       `json:"did"`
+	Term    core.Term    `json:"term"`
+	Index   core.Index   `json:"index,omitempty"`
+	Entry   core.Term    `json:"entry,omitempty"`
+	Digest  uint64       `json:"digest,omitempty"`
+	For     uint64       `json:"for,omitempty"`
+	Terms   []core.Term  `json:"terms,omitempty"`
+	Voters  []uint64     `json:"voters,omitempty"`
+	Leaving []uint64     `json:"leaving,omitempty"`
+}
+
+var deeds = []string{Recovered, Configured, Appended, Voted, Promised, Led, Took, Acknowledged, Asked, Confirmed, Stored}
 
 type finalLine struct {
 	Actor  core.ActorID `json:"actor"`
@@ -155,6 +172,7 @@ type termsLine struct {
 type line struct {
 	Op       *opLine       `json:"op,omitempty"`
 	Log      *logLine      `json:"log,omitempty"`
+	Group    *groupLine    `json:"group,omitempty"`
 	Final    *finalLine    `json:"final,omitempty"`
 	Snapshot *snapshotLine `json:"snapshot,omitempty"`
 	Damage   *damageLine   `json:"damage,omitempty"`
@@ -184,7 +202,11 @@ func Write(w io.Writer, h *History) error {
 	}
 	for i := range h.Logs {
 		r := &h.Logs[i]
-		put(line{Log: &logLine{r.Shard, r.Incarnation, r.Index, r.Term, r.Timestamp, r.Void, r.Restored, eventsToLines(r.Events, "")}})
+		put(line{Log: &logLine{r.Shard, r.Incarnation, r.Index, r.Term, r.Timestamp, r.Void, r.Restored, r.Decided, eventsToLines(r.Events, "")}})
+	}
+	for i := range h.Groups {
+		l := groupLine(h.Groups[i])
+		put(line{Group: &l})
 	}
 	for i := range h.Finals {
 		f := &h.Finals[i]
@@ -249,9 +271,14 @@ func (h *History) add(l *line) (err error) {
 		h.Ops = append(h.Ops, o)
 	case l.Log != nil:
 		r := LogRecord{Shard: l.Log.Shard, Incarnation: l.Log.Incarnation, Index: l.Log.Index, Term: l.Log.Term,
-			Timestamp: l.Log.Timestamp, Void: l.Log.Void, Restored: l.Log.Restored}
+			Timestamp: l.Log.Timestamp, Void: l.Log.Void, Restored: l.Log.Restored, Decided: l.Log.Decided}
 		r.Events, err = eventsFromLines(l.Log.Events, "")
 		h.Logs = append(h.Logs, r)
+	case l.Group != nil:
+		if !slices.Contains(deeds, l.Group.Did) {
+			return fmt.Errorf("group: nobody can have %q", l.Group.Did)
+		}
+		h.Groups = append(h.Groups, GroupRecord(*l.Group))
 	case l.Final != nil:
 		f := Final{Actor: l.Final.Actor, Floor: l.Final.Floor}
 		f.Events, err = eventsFromLines(l.Final.Events, f.Actor)
@@ -273,7 +300,7 @@ func (h *History) add(l *line) (err error) {
 	case l.Terms != nil:
 		h.Terms = Terms(*l.Terms)
 	default:
-		err = fmt.Errorf("want one of op, log, final, snapshot, damage, report, queue, node, terms")
+		err = fmt.Errorf("want one of op, log, group, final, snapshot, damage, report, queue, node, terms")
 	}
 	return err
 }

@@ -18,7 +18,24 @@ var checkersByName = map[string]func(*History) Result{
 	"durability":   func(h *History) Result { return Durability(appliedOf(h), h.Ops, h.Finals) },
 	"snapshot":     func(h *History) Result { return Snapshot(h.Snapshots) },
 	"recovery":     func(h *History) Result { return Recovery(h.Damages, h.Reports) },
-	"liveness":     func(h *History) Result { return Liveness(h.Ops, h.Queues, h.Nodes, h.Terms) },
+	"raft": func(h *History) Result {
+		c := NewRaft()
+		for i := range h.Groups {
+			c.Add(&h.Groups[i])
+		}
+		return c.Result()
+	},
+	"owner": func(h *History) Result {
+		c := NewOwner()
+		for i := range h.Logs {
+			c.Decided(&h.Logs[i])
+		}
+		for i := range h.Groups {
+			c.Add(&h.Groups[i])
+		}
+		return c.Result()
+	},
+	"liveness": func(h *History) Result { return Liveness(h.Ops, h.Queues, h.Nodes, h.Terms) },
 }
 
 func appliedOf(h *History) *Applied {

@@ -299,7 +299,7 @@ type Answer struct {
 	Status    Status
 	Code      Code      // Refused, RefusedAtDoor, Unknown
 	Detail    string    // Refused, RefusedAtDoor: for people
-	Seq       Seq       // the actor's last Seq after the command
+	Seq       Seq       // the actor's last Seq after the command; not-leader: the replica that leads, 0 if unknown
 	Count     uint32    // events that the command added
 	Timestamp Timestamp // read token: reads at or after it see the command
 	State     []byte    // Read: the state in its codec's encoding; History: the events

@@ -19,6 +19,7 @@ type runFlags struct {
 	Workload []string      `default:"all" placeholder:"NAME" help:"What clients do: names, or all."`
 	Faults   string        `default:"${faults}" placeholder:"PROFILE" help:"What goes wrong: none, light, swarm, or a list of sites such as crash,torn_write."`
 	Nodes    int           `default:"${nodes}" help:"Servers."`
+	Replicas int           `help:"Replicas of each shard. Left out: 3 on three or four nodes, 5 on more, else 1."`
 	Duration time.Duration `default:"${duration}" help:"Virtual time, the last fifth of it without faults."`
 	Strategy string        `placeholder:"NAME" help:"How the next input is chosen: time, random or pct. Left out, the seed draws one."`
 	Clients  int           `default:"${clients}" help:"Clients."`
@@ -35,7 +36,7 @@ func defaults() kong.Vars {
 
 // options checks the flags. The error is one of usage.
 func (f *runFlags) options(seed uint64) (testbed.Options, error) {
-	o := testbed.Options{Seed: seed, Workloads: f.Workload, Faults: f.Faults, Nodes: f.Nodes,
+	o := testbed.Options{Seed: seed, Workloads: f.Workload, Faults: f.Faults, Nodes: f.Nodes, Replicas: f.Replicas,
 		Duration: f.Duration, Strategy: f.Strategy, Clients: f.Clients, Think: f.Think}
 	switch f.Strategy {
 	case "guided":

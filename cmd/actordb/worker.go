@@ -149,7 +149,7 @@ type process struct {
 // environment.
 func newProcess(program string, f *runFlags, env []string, more ...string) *process {
 	args := []string{"sim", "worker", "--workload", strings.Join(f.Workload, ","), "--faults", f.Faults,
-		"--nodes", strconv.Itoa(f.Nodes), "--duration", f.Duration.String(),
+		"--nodes", strconv.Itoa(f.Nodes), "--replicas", strconv.Itoa(f.Replicas), "--duration", f.Duration.String(),
 		"--clients", strconv.Itoa(f.Clients), "--think", f.Think.String()}
 	if f.Strategy != "" {
 		args = append(args, "--strategy", f.Strategy)

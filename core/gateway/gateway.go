@@ -15,6 +15,10 @@
 //	G5  An answer goes only to the principal whose command it answers. A number
 //	    that is under way for another command, or for another principal, is
 //	    refused.
+//	G6  A command goes to the replica that leads its shard, as far as the gateway
+//	    knows: a hint in a refusal is followed at once, but only a few times before
+//	    the command waits again, and a replica that is silent is given up for the
+//	    next one. So an attempt of a command costs a bounded number of frames.
 package gateway
 
 import (
@@ -71,11 +75,13 @@ const (
 	markStray    proc.Mark = "gateway.stray-answer"
 	markForged   proc.Mark = "gateway.answer-from-outside"
 	markReused   proc.Mark = "gateway.number-reused"
+	markFollowed proc.Mark = "gateway.leader-followed"
+	markGivenUp  proc.Mark = "gateway.silent-replica-left"
 )
 
 // Marks lists the places of this package that tests want reached.
 func Marks() []proc.Mark {
-	return []proc.Mark{markResend, markDeadline, markFull, markJoined, markHeld, markStray, markForged, markReused}
+	return []proc.Mark{markResend, markDeadline, markFull, markJoined, markHeld, markStray, markForged, markReused, markFollowed, markGivenUp}
 }
 
 const timerSweep proc.TimerID = 1
@@ -96,6 +102,11 @@ type entry struct {
 	due      proc.Tick // of the next attempt
 	deadline proc.Tick
 	held     core.Code // of the last refusal that was held back
+	shard    core.ShardID
+	sentTo   int       // replica, in its shard's group
+	asked    proc.Tick // when that one was first sent it
+	heard    bool      // it refused since it was last sent it
+	hops     int       // hints followed in this attempt
 	done     bool
 }
 
@@ -106,6 +117,7 @@ type Gateway struct {
 	table   map[key]*entry
 	order   []*entry // by arrival; done ones leave at a sweep
 	spare   []*entry // to be used again
+	routes  []route  // by shard
 	bytes   int      // of the commands in table
 	armed   bool
 	now     proc.Now
@@ -123,7 +135,7 @@ type frame struct {
 // New makes an incarnation. The config must be valid.
 func New(cfg Config, env proc.Env) *Gateway {
 	core.Assert(cfg.Validate() == nil, "invalid config: %v", cfg.Validate())
-	return &Gateway{cfg: cfg, env: env, table: make(map[key]*entry)}
+	return &Gateway{cfg: cfg, env: env, table: make(map[key]*entry), routes: make([]route, cfg.Placement.Shards())}
 }
 
 // Queues implements proc.Gauged.
@@ -198,7 +210,7 @@ func (g *Gateway) receive(in *proc.Input) {
 		}
 		var a core.Answer
 		for r.Answer(&a) {
-			g.answered(&a)
+			g.answered(in.From, &a)
 		}
 		return
 	}
@@ -303,27 +315,44 @@ func (g *Gateway) send(e *entry) {
 	e.attempts++
 	wait := core.Backoff(g.cfg.ResendBase, g.cfg.ResendMax, e.attempts)
 	e.due = g.now.Mono + wait + proc.Tick(g.env.Rand.Int64N(int64(wait)/4+1))
-	home := g.cfg.Placement.Home(g.cfg.Placement.ShardOf(e.command.Actor))
-	size := e.size
-	g.toward(&g.frames, home, wire.Commands, size).Command(&e.command)
+	e.hops = 0
+	g.transmit(e)
+}
+
+// transmit sends a command to the replica that leads its shard, as far as is known.
+func (g *Gateway) transmit(e *entry) {
+	e.shard = g.cfg.Placement.ShardOf(e.command.Actor)
+	r := &g.routes[e.shard]
+	if e.sentTo != r.target || e.attempts == 1 {
+		e.asked = g.now.Mono
+	}
+	e.sentTo, e.heard = r.target, false
+	home := g.cfg.Placement.Group(e.shard)[r.target].Addr
+	g.toward(&g.frames, home, wire.Commands, e.size).Command(&e.command)
 }
 
 func (g *Gateway) reply(client proc.Addr, a *core.Answer) {
 	g.toward(&g.answers, client, wire.Answers, len(a.State)+1024).Answer(a)
 }
 
-// answered passes a shard's answer on.
-func (g *Gateway) answered(a *core.Answer) {
+// answered passes a replica's answer on.
+func (g *Gateway) answered(from proc.Addr, a *core.Answer) {
 	k := key{a.Session, a.Number, a.Kind}
 	e := g.table[k]
 	if e == nil {
 		g.out.Mark(markStray)
 		return
 	}
+	g.heard(e, from, a)
 	passing := a.Status == core.RefusedAtDoor && !a.Code.Final() || a.Status == core.Unknown
 	if passing && a.Code.Transient() {
 		g.out.Mark(markHeld) // sent again when it is due
-		e.held = a.Code
+		e.held, e.heard = a.Code, true
+		if a.Code == core.CodeNotLeader && a.Seq != 0 && e.sentTo != g.routes[e.shard].target && e.hops < hopsMax {
+			g.out.Mark(markFollowed)
+			e.hops++
+			g.transmit(e)
+		}
 		return
 	}
 	g.settle(e, a)
@@ -354,6 +383,7 @@ func (g *Gateway) sweep() {
 			continue
 		case g.now.Mono >= e.due:
 			g.out.Mark(markResend)
+			g.silent(e)
 			g.send(e)
 		}
 		kept = append(kept, e)
@@ -365,7 +395,7 @@ func (g *Gateway) sweep() {
 // broken sends again at once what was under way to a peer whose connection broke.
 func (g *Gateway) broken(peer proc.Addr) {
 	for _, e := range g.order {
-		if !e.done && g.cfg.Placement.Home(g.cfg.Placement.ShardOf(e.command.Actor)) == peer {
+		if !e.done && g.cfg.Placement.Group(e.shard)[e.sentTo].Addr == peer {
 			e.due = min(e.due, g.now.Mono+g.cfg.ResendBase)
 		}
 	}

@@ -83,12 +83,13 @@ const (
 	markVouch       proc.Mark = "journal.idle-vouched"
 	markFailed      proc.Mark = "journal.write-failed"
 	markZeros       proc.Mark = "journal.zeros-ahead"
+	markCold        proc.Mark = "journal.old-entries-read"
 )
 
 // Marks lists the places of this package that tests want reached.
 func Marks() []proc.Mark {
 	return []proc.Mark{markCutTail, markDamage, markShortWrite, markRotate, markTruncate, markNoSpace,
-		markReadRetry, markRewrite, markDropSegment, markCompact, markVouch, markFailed, markZeros}
+		markReadRetry, markRewrite, markDropSegment, markCompact, markVouch, markFailed, markZeros, markCold}
 }
 
 // ref is where an entry stands.
@@ -146,6 +147,7 @@ type Log struct {
 	vouched    bool
 	compacting compaction
 
+	cold     cold
 	recovery recovery
 }
 
@@ -181,6 +183,7 @@ const (
 	tokenRotate
 	tokenCompact
 	tokenZero
+	tokenCold
 	tokenWrite // and above
 )
 
@@ -382,6 +385,11 @@ func (l *Log) segmentOf(r ref) *segment { return &l.segments[uint64(r.segment)-l
 // DecodeEntry checks what ReadOp read and returns the entry's data. The error
 // is a *Damage.
 func (l *Log) DecodeEntry(index core.Index, b []byte) ([]byte, error) {
+	e, err := l.decodeAt(index, b)
+	return e.GetData(), err
+}
+
+func (l *Log) decodeAt(index core.Index, b []byte) (*pb.Entry, error) {
 	r := l.refs[index-l.floor-1]
 	s := l.segmentOf(r)
 	salt := l.cfg.Identity.salt(s.number)
@@ -404,7 +412,7 @@ func (l *Log) DecodeEntry(index core.Index, b []byte) ([]byte, error) {
 		damage.Reason = fmt.Sprintf("entry %d stands here", e.GetIndex())
 		return nil, damage
 	}
-	return e.GetData(), nil
+	return e, nil
 }
 
 // raft.Storage.
@@ -415,24 +423,33 @@ func (l *Log) InitialState() (*pb.HardState, *pb.ConfState, error) {
 	return hard, &pb.ConfState{Voters: slices.Clone(l.cfg.Identity.Voters)}, nil
 }
 
-// Entries implements raft.Storage from the memory window.
+// Entries implements raft.Storage. Entries that are not in memory count as
+// compacted until they are: Raft asks for a snapshot then, hears that there is
+// none yet, and tries again.
 func (l *Log) Entries(lo, hi, maxSize uint64) ([]*pb.Entry, error) {
-	if core.Index(lo) < l.windowFirst || len(l.window) == 0 {
+	if core.Index(lo) <= l.floor {
 		return nil, raft.ErrCompacted
+	}
+	if core.Index(lo) < l.windowFirst || len(l.window) == 0 {
+		return l.coldEntries(core.Index(lo), core.Index(hi), maxSize)
 	}
 	if core.Index(hi) > l.windowFirst+core.Index(len(l.window)) {
 		return nil, raft.ErrUnavailable
 	}
 	list := l.window[core.Index(lo)-l.windowFirst : core.Index(hi)-l.windowFirst]
+	return slices.Clone(limited(list, maxSize)), nil
+}
+
+// limited is as much of a list as a size allows, and one entry at least.
+func limited(list []*pb.Entry, maxSize uint64) []*pb.Entry {
 	size := uint64(0)
 	for i, e := range list {
-		size += uint64(len(e.GetData())) + 32
+		size += uint64(len(e.GetData())) + entryFixedBytes
 		if i > 0 && size > maxSize {
-			list = list[:i]
-			break
+			return list[:i]
 		}
 	}
-	return slices.Clone(list), nil
+	return list
 }
 
 // Term implements raft.Storage.
@@ -452,17 +469,10 @@ func (l *Log) Term(i uint64) (uint64, error) {
 // LastIndex implements raft.Storage.
 func (l *Log) LastIndex() (uint64, error) { return uint64(l.Last()), nil }
 
-// FirstIndex implements raft.Storage: the first entry in memory, since Raft
-// never needs an older one but for a follower that far behind, and such a one
-// gets a snapshot.
-func (l *Log) FirstIndex() (uint64, error) {
-	if len(l.window) == 0 {
-		return uint64(l.Last()) + 1, nil
-	}
-	return uint64(l.windowFirst), nil
-}
+// FirstIndex implements raft.Storage.
+func (l *Log) FirstIndex() (uint64, error) { return uint64(l.floor) + 1, nil }
 
-// Snapshot implements raft.Storage. A group of one voter never asks for it.
+// Snapshot implements raft.Storage.
 func (l *Log) Snapshot() (*pb.Snapshot, error) {
 	return nil, raft.ErrSnapshotTemporarilyUnavailable
 }

@@ -413,6 +413,8 @@ func (l *Log) Done(token proc.Token, res *disk.Result, out *proc.Effects) {
 		l.rotated(res, out)
 	case t == tokenCompact:
 		l.compacted(res, out)
+	case t == tokenCold:
+		l.readCold(res, out)
 	case t == tokenZero:
 		l.wroteZeros(res, out)
 	default:

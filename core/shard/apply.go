@@ -15,6 +15,7 @@ import (
 func (s *Shard) apply(e *pb.Entry) {
 	index, term := core.Index(e.GetIndex()), core.Term(e.GetTerm())
 	core.Assert(index == s.applied+1, "entry %d applied after %d", index, s.applied)
+	s.watchEntry(Took, e)
 	data := e.GetData()
 	if len(data) == 0 { // a leader's first entry
 		s.applied = index
@@ -34,7 +35,7 @@ func (s *Shard) apply(e *pb.Entry) {
 	if len(s.flights) > 0 && s.flights[0].index == index && s.flights[0].term == term {
 		f = s.flights[0]
 	}
-	if h.Shard != s.cfg.Shard || h.Extends != s.chain || h.SlotEpoch != s.slotEpoch ||
+	if h.Shard != s.cfg.Shard || h.Term != term || h.Extends != s.chain || h.SlotEpoch != s.slotEpoch ||
 		h.PolicyEpoch != s.policyEpoch || h.Catalog != s.catalog {
 		s.out.Mark(markVoid)
 		s.voided++
@@ -57,11 +58,15 @@ func (s *Shard) apply(e *pb.Entry) {
 		s.flights = s.flights[:rest]
 		s.applyFlight(f)
 	default:
+		if len(s.flights) > 0 {
+			s.dropOverlay() // what is in flight was decided before this block, and stands on nothing now
+		}
 		b := s.parse(index, data)
 		if b == nil {
 			return
 		}
 		s.chain = seal.Chain(s.chain, b.Hash())
+		s.headChain, s.headClock = s.chain, s.clock
 		s.applyBlock(index, b)
 	}
 	s.journal.Applied(index)
@@ -95,6 +100,7 @@ func (s *Shard) parse(index core.Index, data []byte) *journal.Block {
 // applyFlight makes a block of this leader's own take effect: the overlay has
 // all of it already, so what was head becomes durable, and people are told.
 func (s *Shard) applyFlight(f *flight) {
+	s.watch(Watched{Did: Acknowledged, Index: f.index, Entry: f.term})
 	for i := range f.touched {
 		t := &f.touched[i]
 		s.advance(t.actor.handle, t.seq, f.index)

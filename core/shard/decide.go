@@ -295,7 +295,7 @@ func (s *Shard) propose(f *flight) bool {
 			if a.light = 0; policy.Light {
 				a.light = uint32(len(state))
 			}
-			if state != nil && policy.Light && s.builder.Bytes()+len(state) <= journal.BlockBytesMax {
+			if state != nil && policy.Light && s.builder.Bytes()+len(state) <= blockBytesMax {
 				s.builder.State(int(a.entry), a.seq, state)
 			}
 			if state != nil && due {

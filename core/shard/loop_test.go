@@ -266,6 +266,9 @@ func (l *loop) fire() {
 }
 
 func (l *loop) take(frame []byte) {
+	if wire.KindOf(frame) == wire.Peers {
+		return // to replicas that are not here
+	}
 	r, err := wire.Open(frame)
 	if err != nil {
 		l.tb.Fatal(err)

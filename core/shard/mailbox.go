@@ -248,6 +248,8 @@ func (s *Shard) reject(p *pending, code core.Code, detail string) {
 	switch code {
 	case core.CodeSessionExpired, core.CodeSessionTooLong:
 		a.Timestamp = s.nextTimestamp() // a client whose clock is wrong can tell by it
+	case core.CodeNotLeader:
+		a.Seq = s.hint()
 	}
 	s.answer(p.from, &a)
 	s.release(p)
@@ -255,6 +257,18 @@ func (s *Shard) reject(p *pending, code core.Code, detail string) {
 
 // refuse answers at the door.
 func (s *Shard) refuse(to proc.Addr, c *core.Command, code core.Code, detail string) {
-	s.answer(to, &core.Answer{Session: c.Session, Number: c.Number, Kind: c.Kind,
-		Status: core.RefusedAtDoor, Code: code, Detail: detail})
+	a := core.Answer{Session: c.Session, Number: c.Number, Kind: c.Kind,
+		Status: core.RefusedAtDoor, Code: code, Detail: detail}
+	if code == core.CodeNotLeader {
+		a.Seq = s.hint()
+	}
+	s.answer(to, &a)
+}
+
+// hint is who leads, if this replica knows of another one that does.
+func (s *Shard) hint() core.Seq {
+	if s.leader {
+		return 0 // not yet ready, or not any more
+	}
+	return core.Seq(s.lead)
 }

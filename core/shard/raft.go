@@ -19,7 +19,9 @@ type appended struct {
 const (
 	electionTicks  = 10
 	heartbeatTicks = 1
-	inflightMsgs   = 64
+	// To a replica that does not acknowledge, no more than this is under way.
+	inflightMsgs  = 64
+	inflightBytes = 16 << 20
 )
 
 // startRaft makes the Raft node on the recovered log.
@@ -29,31 +31,39 @@ func (s *Shard) startRaft() error {
 		Storage: s.journal, Applied: uint64(s.applied), AsyncStorageWrites: true,
 		MaxSizePerMsg: 1 << 20, MaxCommittedSizePerReady: 8 << 20,
 		MaxUncommittedEntriesSize: uint64(s.cfg.Pipeline+1) * uint64(2*s.cfg.BlockBytes+2*core.CommandBytesMax),
-		MaxInflightMsgs:           inflightMsgs, CheckQuorum: true, PreVote: true,
-		DisableProposalForwarding: true, Logger: quiet{},
+		MaxInflightMsgs:           inflightMsgs, MaxInflightBytes: inflightBytes,
+		CheckQuorum: true, PreVote: true, DisableProposalForwarding: true, Logger: quiet{},
 	})
 	if err != nil {
 		return err
 	}
 	s.node = node
-	s.term = core.Term(s.journal.HardState().GetTerm())
-	s.out.SetTimer(timerRaft, s.now.Mono+raftTick)
+	s.out.SetTimer(timerRaft, s.now.Mono+s.cfg.Tick)
 	if len(s.cfg.Voters) == 1 {
 		return node.Campaign() // nobody to wait for
 	}
+	// A new group need not wait until somebody loses patience; and so its first
+	// leader is where the placement wants it.
+	s.eager = s.term == 0 && s.journal.Last() == 0 && s.cfg.Placement.Group(s.cfg.Shard)[0].ID == s.cfg.Replica
 	return nil
 }
 
 // drainRaft carries out what Raft wants done until it wants nothing more.
 func (s *Shard) drainRaft() {
+	defer s.journal.FetchCold(s.out)
 	s.deliverDurable()
 	for s.out.Fault == nil && s.node.HasReady() {
 		rd := s.node.Ready()
+		elected := false
 		if rd.SoftState != nil {
-			s.leader = rd.SoftState.RaftState == raft.StateLeader
+			s.leader, s.lead = rd.SoftState.RaftState == raft.StateLeader, rd.SoftState.Lead
+			elected = s.leader
 		}
 		if rd.HardState != nil && rd.HardState.GetTerm() != 0 {
 			s.setTerm(core.Term(rd.HardState.GetTerm()))
+		}
+		if elected {
+			s.watch(Watched{Did: Led})
 		}
 		if !s.leader && (s.leading || len(s.flights) > 0) {
 			s.stepDown()
@@ -70,7 +80,7 @@ func (s *Shard) drainRaft() {
 				}
 				s.step(m.Responses)
 			default:
-				core.Assert(false, "message %s to peer %d of a group of one", m.GetType(), m.GetTo())
+				s.tell(m)
 			}
 		}
 		for _, r := range rd.ReadStates {
@@ -81,8 +91,12 @@ func (s *Shard) drainRaft() {
 }
 
 func (s *Shard) setTerm(term core.Term) {
-	if term != s.term {
-		s.term, s.leading = term, false
+	if term == s.term {
+		return
+	}
+	s.term = term
+	if s.leading || len(s.flights) > 0 {
+		s.stepDown()
 	}
 }
 
@@ -103,6 +117,9 @@ func (s *Shard) store(m *pb.Message) {
 		}
 		return
 	}
+	for _, e := range m.Entries {
+		s.watchEntry(Appended, e)
+	}
 	id := s.journal.Append(m.Entries, hard, s.out)
 	s.appends = append(s.appends, appended{id: id, responses: m.Responses})
 }
@@ -121,8 +138,15 @@ func (s *Shard) deliverDurable() {
 	}
 }
 
+// step gives Raft what its storage has to say to it, and the other replicas what
+// this one may promise them now.
 func (s *Shard) step(responses []*pb.Message) {
 	for _, m := range responses {
+		s.watchPromise(m)
+		if m.GetTo() != s.cfg.Replica {
+			s.tell(m)
+			continue
+		}
 		if err := s.node.Step(m); err != nil {
 			s.halt(fmt.Errorf("raft refuses its own storage's response %s: %w", m.GetType(), err))
 			return
@@ -134,34 +158,64 @@ func (s *Shard) step(responses []*pb.Message) {
 func (s *Shard) stepDown() {
 	s.leading = false
 	s.dropOverlay()
+	s.rejectReads()
+}
+
+// round is a question to Raft whether this replica still leads, for all reads
+// whose states were taken before it was asked.
+type round struct {
+	reads []read
+	seq   uint64 // of the question; 0: none is under way
+	index core.Index
+	sure  bool // it leads; the answers leave when everything up to index is applied
+}
+
+func (s *Shard) rejectReads() {
+	for i := range s.asked.reads {
+		s.reject(s.asked.reads[i].pending, core.CodeNotLeader, "")
+	}
 	for i := range s.reads {
 		s.reject(s.reads[i].pending, core.CodeNotLeader, "")
 	}
-	s.reads = nil
-}
-
-// confirmReads asks Raft once for all reads of this step whether this replica
-// still leads.
-func (s *Shard) confirmReads() {
-	if len(s.reads) == 0 || !s.leading || s.out.Fault != nil {
-		return
-	}
-	s.readSeq++
-	s.node.ReadIndex(binary.BigEndian.AppendUint64(nil, s.readSeq))
-	s.drainRaft()
-}
-
-// readable answers the reads: the replica led after their states were taken,
-// and those states reflect everything committed.
-func (s *Shard) readable(r raft.ReadState) {
-	if len(r.RequestCtx) != 8 || binary.BigEndian.Uint64(r.RequestCtx) != s.readSeq || core.Index(r.Index) > s.applied {
-		return
-	}
-	for i := range s.reads {
-		s.answerRead(&s.reads[i])
-	}
+	clear(s.asked.reads)
 	clear(s.reads)
-	s.reads = s.reads[:0]
+	s.reads, s.asked = s.reads[:0], round{reads: s.asked.reads[:0]}
+}
+
+// confirmReads asks Raft once for all reads that came while it had to answer the
+// last question. Raft asks again with its heartbeats, so none is lost.
+func (s *Shard) confirmReads() {
+	for s.out.Fault == nil {
+		if !s.leading {
+			s.rejectReads() // a walk may end in another term than it began in
+			return
+		}
+		if s.asked.sure && s.asked.index <= s.applied {
+			s.watch(Watched{Did: Confirmed})
+			for i := range s.asked.reads {
+				s.answerRead(&s.asked.reads[i])
+			}
+			clear(s.asked.reads)
+			s.asked = round{reads: s.asked.reads[:0]}
+		}
+		if len(s.reads) == 0 || s.asked.seq != 0 {
+			return
+		}
+		s.readSeq++
+		s.reads, s.asked.reads = s.asked.reads[:0], s.reads
+		s.asked.seq = s.readSeq
+		s.watch(Watched{Did: Asked, Index: s.applied})
+		s.node.ReadIndex(binary.BigEndian.AppendUint64(nil, s.readSeq))
+		s.drainRaft()
+	}
+}
+
+// readable notes that the replica led after the states of a round were taken;
+// these reflect everything committed when all up to the index is applied.
+func (s *Shard) readable(r raft.ReadState) {
+	if len(r.RequestCtx) == 8 && s.asked.seq != 0 && binary.BigEndian.Uint64(r.RequestCtx) == s.asked.seq {
+		s.asked.sure, s.asked.index = true, core.Index(r.Index)
+	}
 }
 
 // quiet drops Raft's chatter: what matters reaches the shard as state. A panic

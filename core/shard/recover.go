@@ -161,6 +161,9 @@ func (s *Shard) beginReplay() {
 		return
 	}
 	s.phase = phaseReplay
+	s.term = core.Term(s.journal.HardState().GetTerm())
+	s.watchRecovered()
+	s.watch(Watched{Did: Configured, Voters: s.cfg.Voters})
 	// What a checkpoint reflects was committed, whether or not the journal got
 	// to store that commit index.
 	s.load.until = max(s.applied, core.Index(s.journal.HardState().GetCommit()))

@@ -64,6 +64,7 @@ type Config struct {
 	// Secret feeds the salts of personal columns.
 	Secret [32]byte
 
+	Tick            proc.Tick // between heartbeats; a leader that is silent for ten is replaced
 	SegmentBytes    int64
 	WindowBytes     int64
 	Writes          int // of the journal, under way at once
@@ -85,6 +86,8 @@ type Config struct {
 	// Tap sees every entry that is applied, in order. For checkers; nil in
 	// production. The block is its own only during the call.
 	Tap func(Applied)
+	// Watch sees what the replica does as a member of its group. For checkers.
+	Watch func(Watched)
 	// OnHydrate sees every state that is brought back to memory. For checkers.
 	OnHydrate func(Hydrated)
 }
@@ -111,7 +114,7 @@ type Applied struct {
 // DefaultConfig is for a machine of a few cores and an SSD.
 func DefaultConfig() Config {
 	return Config{
-		Replica: 1, Voters: []uint64{1},
+		Replica: 1, Voters: []uint64{1}, Tick: raftTick,
 		SegmentBytes: 64 << 20, WindowBytes: 16 << 20, Writes: journal.DefaultWrites,
 		Sessions:        actor.SessionLimits{Sessions: 1 << 16, Window: 1 << 10},
 		MailboxCommands: 1 << 15, MailboxBytes: 64 << 20,
@@ -131,7 +134,8 @@ func (c *Config) Validate() error {
 	}
 	for _, err := range []error{
 		check(c.Replica != 0, "the replica id must not be 0"),
-		check(c.Placement != nil, "no placement"),
+		check(c.Tick > 0, "ticks must take time"),
+		check(c.Placement != nil && int(c.Shard) < c.Placement.Shards() && find(c.Placement.Group(c.Shard), c.Replica) != nil, "no placement, or one without this replica"),
 		check(len(c.Kinds) > 0, "no actor types"),
 		check(c.Sessions.Sessions > 0 && c.Sessions.Window > 0, "session limits must be positive"),
 		check(c.MailboxCommands > 0 && c.MailboxBytes > 0, "mailbox limits must be positive"),
@@ -177,7 +181,7 @@ const (
 )
 
 const (
-	raftTick    = proc.Tick(100e6) // a heartbeat; elections take ten
+	raftTick    = proc.Tick(100e6) // see Config.Tick
 	idleAfter   = proc.Tick(5e6)   // no append for so long: vouch
 	spaceRetry  = proc.Tick(200e6)
 	reuseAnswer = 16 << 10
@@ -206,13 +210,16 @@ const (
 	markBadFrame       proc.Mark = "shard.bad-frame"
 	markHistory        proc.Mark = "shard.history-read"
 	markResumed        proc.Mark = "shard.history-resumed"
+	markNoPeer         proc.Mark = "shard.message-to-nowhere"
+	markNotPeer        proc.Mark = "shard.frame-from-no-peer"
 )
 
 // Marks lists the places of this package that tests want reached.
 func Marks() []proc.Mark {
 	return []proc.Mark{markDuplicate, markInFlight, markOverload, markVoid, markRedecide, markFence, markHydrate,
 		markFromSnapshot, markFromLight, markPassivate, markSnapshot, markPrune, markCheckpoint, markForceSnapshot,
-		markExpired, markReplay, markFromCheckpoint, markDiskFull, markRefused, markBadFrame, markHistory, markResumed}
+		markExpired, markReplay, markFromCheckpoint, markDiskFull, markRefused, markBadFrame, markHistory, markResumed,
+		markNoPeer, markNotPeer}
 }
 
 // kind is an actor type with its policy at hand.
@@ -263,6 +270,9 @@ type Shard struct {
 	leading bool // this term's own entry is applied: all before it is known
 	term    core.Term
 	leader  bool
+	lead    uint64 // who leads as far as this replica knows, or 0
+	eager   bool   // to stand for election at once
+	peers   []*peer
 	appends []appended
 
 	// Applied state.
@@ -291,9 +301,10 @@ type Shard struct {
 
 	mailbox  mailbox
 	spare    []*pending
-	parked   int // commands that left the mailbox and are not answered
-	waiting  int // of these, waiting for hydrations
-	reads    []read
+	parked   int    // commands that left the mailbox and are not answered
+	waiting  int    // of these, waiting for hydrations
+	reads    []read // to be confirmed with the next question
+	asked    round
 	readSeq  uint64
 	walks    []*walk
 	walkNext proc.Token
@@ -336,6 +347,7 @@ func New(cfg Config, env proc.Env) *Shard {
 		actors:   newDirectory(),
 		salter:   seal.Salter{Secret: cfg.Secret},
 		walkNext: tokenWalk,
+		peers:    peersOf(&cfg),
 	}
 	s.builder = journal.NewBuilder(&s.salter)
 	for _, k := range cfg.Kinds {
@@ -355,7 +367,13 @@ func (s *Shard) Step(now proc.Now, in proc.Input, out *proc.Effects) {
 	case proc.Start:
 		s.start()
 	case proc.Message:
-		s.receive(in.From, in.Peer, in.Frame)
+		if wire.KindOf(in.Frame) == wire.Peers {
+			s.fromPeer(&in)
+		} else {
+			s.receive(in.From, in.Peer, in.Frame)
+		}
+	case proc.Reset:
+		s.unreachable(in.From)
 	case proc.Timer:
 		s.timer(in.Timer)
 	case proc.FileDone:
@@ -372,6 +390,7 @@ func (s *Shard) Step(now proc.Now, in proc.Input, out *proc.Effects) {
 	}
 	if out.Fault == nil {
 		s.sendAnswers()
+		s.sendPeers()
 	}
 	s.out = nil
 }
@@ -400,10 +419,14 @@ func (s *Shard) progress() {
 func (s *Shard) timer(id proc.TimerID) {
 	switch id {
 	case timerRaft:
-		if s.node != nil {
-			s.node.Tick()
+		s.node.Tick()
+		if s.eager {
+			s.eager = false
+			if err := s.node.Campaign(); err != nil {
+				s.halt(err)
+			}
 		}
-		s.out.SetTimer(timerRaft, s.now.Mono+raftTick)
+		s.out.SetTimer(timerRaft, s.now.Mono+s.cfg.Tick)
 	case timerIdle:
 		s.idleArmed = false
 		if wait := s.lastAppend + idleAfter; s.now.Mono < wait {
@@ -507,8 +530,16 @@ func (s *Shard) operator(p core.Principal) bool {
 	return false
 }
 
-// Serving reports whether the replica leads and has caught up with its log.
-func (s *Shard) Serving() bool { return s.phase == phaseServing && s.leading }
+// Applied is the last entry that took effect.
+func (s *Shard) Applied() core.Index { return s.applied }
+
+// Leading reports whether the replica leads and has caught up with its log.
+func (s *Shard) Leading() bool { return s.phase == phaseServing && s.leading }
+
+// Serving reports whether the replica leads, or knows who does.
+func (s *Shard) Serving() bool {
+	return s.phase == phaseServing && (s.leading || !s.leader && s.lead != 0)
+}
 
 // String is one line about where the replica stands, for people.
 func (s *Shard) String() string {

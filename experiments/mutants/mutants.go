@@ -53,7 +53,7 @@ type Edit struct {
 func Checkers() map[string]string {
 	return map[string]string{
 		"LIN": "linearizable", "SEQ": "sequence", "DUR": "durability",
-		"REC": "recovery", "SNAP": "snapshot", "LIVE": "liveness",
+		"REC": "recovery", "SNAP": "snapshot", "LIVE": "liveness", "RAFT": "raft", "OWN": "owner",
 	}
 }
 

@@ -33,7 +33,7 @@ func (r *run) buildClients() error {
 		r.clients = append(r.clients, c)
 	}
 	if r.options.Faults != "none" {
-		x := &outsider{gateways: r.gateways, shards: r.placement.Homes, control: &r.control}
+		x := &outsider{gateways: r.gateways, shards: r.replicas(), groups: r.placement.Groups, cluster: clusterID(r.options.Seed), control: &r.control}
 		for _, c := range r.clients {
 			x.records = append(x.records, c.record)
 		}
@@ -45,7 +45,7 @@ func (r *run) buildClients() error {
 	if s.fences == 0 {
 		return nil
 	}
-	actors, err := workloads.FenceActors(r.placement.ShardOf, len(r.placement.Homes))
+	actors, err := workloads.FenceActors(r.placement.ShardOf, r.placement.Shards())
 	if err != nil {
 		return err
 	}

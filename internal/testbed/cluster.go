@@ -31,37 +31,52 @@ func (e entropy) Read(p []byte) (int, error) {
 
 var _ io.Reader = entropy{}
 
+// groups deals replicas out to the servers: those of a shard to consecutive ones,
+// beginning with another server each, so that every server leads some at first and
+// none has two of one shard. On a server they are numbered as they come.
+func groups(servers []proc.NodeID, shards, replicas int) (groups [][]shard.Replica, most int) {
+	hosted := make(map[proc.NodeID]int)
+	for g := range shards {
+		var group []shard.Replica
+		for k := range replicas {
+			node := servers[(g+k)%len(servers)]
+			id := uint64(k + 1)
+			group = append(group, shard.Replica{ID: id, Addr: control.ShardAt(node, hosted[node]), Peer: clusterPeers + replicaName(core.ShardID(g), id)})
+			hosted[node]++
+			most = max(most, hosted[node])
+		}
+		groups = append(groups, group)
+	}
+	return groups, most
+}
+
+func replicaName(s core.ShardID, id uint64) string { return fmt.Sprintf("shard-%d-%d", s, id) }
+
 // buildServers makes the servers: on each the process network that a real node
-// has, with as many shards as the seed drew, every shard a group of one voter.
+// has, with as many shards as the seed drew.
 func (r *run) buildServers() error {
 	o, s, w := &r.options, &r.settings, r.world
+	for range o.Nodes {
+		r.servers = append(r.servers, w.AddNode(r.clock()))
+	}
+	groups, most := groups(r.servers, max(1, s.Shards*o.Nodes/o.Replicas), o.Replicas)
 	network, err := actordb.Network()
 	if err == nil {
-		network, err = network.With(network.The(control.Shard).Name, s.Shards, nil)
+		network, err = network.With(network.The(control.Shard).Name, most, nil)
 	}
 	if err != nil {
 		return err
 	}
-	var homes []proc.Addr
-	for range o.Nodes {
-		node := w.AddNode(r.clock())
-		r.servers = append(r.servers, node)
-		for k := range s.Shards {
-			homes = append(homes, control.ShardAt(node, k))
-		}
-	}
-	placement, err := shard.Spread(homes)
-	if err != nil {
+	if r.placement, err = shard.SpreadGroups(groups); err != nil {
 		return err
 	}
-	r.placement = placement
 	for n, node := range r.servers {
 		err := network.Start(func(p *control.Process, i int) error {
 			switch p.Kind {
 			case control.Files, control.KV, control.Listener:
 				return nil // simulated: a shard's disk is made with it, the net with the world
 			case control.Shard:
-				return r.buildShard(core.ShardID(n*s.Shards+i), node)
+				return r.buildReplica(control.ShardAt(node, i))
 			case control.Gateway:
 				r.buildGateway(n, node)
 				return nil
@@ -75,6 +90,28 @@ func (r *run) buildServers() error {
 	return nil
 }
 
+// replicas are the places of all replicas.
+func (r *run) replicas() (list []proc.Addr) {
+	for _, group := range r.placement.Groups {
+		for i := range group {
+			list = append(list, group[i].Addr)
+		}
+	}
+	return list
+}
+
+// buildReplica makes the replica that the placement has at an address, if any.
+func (r *run) buildReplica(at proc.Addr) error {
+	for g, group := range r.placement.Groups {
+		for i := range group {
+			if group[i].Addr == at {
+				return r.buildShard(core.ShardID(g), &group[i])
+			}
+		}
+	}
+	return nil
+}
+
 func (r *run) buildGateway(n int, node proc.NodeID) {
 	g := r.settings.gateway
 	g.Placement, g.ClusterPeers = r.placement, clusterPeers
@@ -83,32 +120,35 @@ func (r *run) buildGateway(n int, node proc.NodeID) {
 		func(env proc.Env) proc.Process { return gateway.New(g, env) }))
 }
 
-func (r *run) buildShard(id core.ShardID, node proc.NodeID) error {
+func (r *run) buildShard(id core.ShardID, replica *shard.Replica) error {
 	cfg := r.settings.shard
+	cfg.Replica, cfg.Voters = replica.ID, nil
+	for _, other := range r.placement.Group(id) {
+		cfg.Voters = append(cfg.Voters, other.ID)
+	}
 	cfg.Shard, cfg.Cluster, cfg.Placement = id, clusterID(r.options.Seed), r.placement
 	cfg.TrustedPeers = clusterPeers
 	cfg.Operators = []core.Principal{operatorPeer}
 	cfg.Secret[0] = byte(id)
-	store := r.disks.add(fmt.Sprintf("shard-%d", id), node)
+	name := replicaName(id, replica.ID)
+	store := r.disks.add(name, replica.Addr.Node)
 	store.identity = journal.Identity{Cluster: cfg.Cluster, Shard: id, Replica: cfg.Replica, Voters: cfg.Voters}
-	lives := uint64(0)
-	name := fmt.Sprintf("shard-%d", id)
 	factory := func(env proc.Env) proc.Process {
-		lives++
+		r.lives++
 		c := cfg
 		c.Kinds = r.kinds()
 		stream := entropy{rand.New(rand.NewPCG(env.Rand.Uint64(), env.Rand.Uint64()))}
 		c.BeforeRaft = func() { crand.Reader = stream }
-		incarnation := uint64(id)<<32 | lives
+		incarnation := r.lives
 		c.Tap = func(a shard.Applied) { r.tap(incarnation, a) }
-		c.OnHydrate = r.hydrated
+		c.OnHydrate, c.Watch = r.hydrated, r.watched
 		return shard.New(c, env)
 	}
 	if err := cfgWithKinds(cfg).Validate(); err != nil {
 		return err
 	}
 	files := &edges{Files: store.files, run: r, store: store, rand: r.world.Stream("edges " + name), on: r.powerMayFail}
-	store.addr = r.world.SpawnAt(r.placement.Home(id), name, clusterPeers+name, sim.Storage{Files: files, KV: store.kv}, factory)
+	store.addr = r.world.SpawnAt(replica.Addr, name, replica.Peer, sim.Storage{Files: files, KV: store.kv}, factory)
 	return nil
 }
 
@@ -152,10 +192,25 @@ func (r *run) tap(incarnation uint64, a shard.Applied) {
 			r.know(&r.events[i])
 		}
 	}
-	r.applied.Add(&record)
 	var decided, raise core.Epoch
 	if a.Block != nil {
 		decided, raise = a.Block.SlotEpoch, a.Block.Raise
+		record.Decided = a.Block.Term
 	}
+	r.applied.Add(&record)
+	r.owner.Decided(&record)
 	r.fencing.Add(&record, decided, raise)
+}
+
+// deeds are the checkers' names of what replicas do.
+var deeds = map[shard.Deed]string{shard.Recovered: checkers.Recovered, shard.Configured: checkers.Configured,
+	shard.Appended: checkers.Appended, shard.Voted: checkers.Voted, shard.Promised: checkers.Promised, shard.Led: checkers.Led, shard.Took: checkers.Took,
+	shard.Acknowledged: checkers.Acknowledged, shard.Asked: checkers.Asked, shard.Confirmed: checkers.Confirmed}
+
+// watched sees what a replica does as a member of its group.
+func (r *run) watched(w shard.Watched) {
+	record := checkers.GroupRecord{Shard: w.Shard, Replica: w.Replica, Did: deeds[w.Did], Term: w.Term, Index: w.Index,
+		Entry: w.Entry, Digest: w.Digest, For: w.For, Terms: w.Terms, Voters: w.Voters, Leaving: w.Leaving}
+	r.raft.Add(&record)
+	r.owner.Add(&record)
 }

@@ -23,7 +23,7 @@ const epoch = int64(1759104000e9)
 // settings are what a seed draws beside its faults: sizes small enough that
 // every limit and every rare path is met within a run.
 type settings struct {
-	Shards  int // per server
+	Shards  int // per server that a shard has a replica of its own on
 	Clients int
 	shard   shard.Config
 	gateway gateway.Config
@@ -50,6 +50,7 @@ func drawSettings(r *rand.Rand, o *Options) settings {
 	c := shard.DefaultConfig()
 	c.SegmentBytes, c.WindowBytes, c.CheckpointBytes = 1<<20, 1<<20, 512<<10
 	c.BlockBytes = 128 << 10
+	c.Tick = 50e6
 	g := gateway.DefaultConfig()
 	g.ResendBase, g.ResendMax, g.Deadline = 30e6, 100e6, proc.Tick(s.deadline)
 	if o.Faults != "none" {
@@ -66,7 +67,7 @@ func drawSettings(r *rand.Rand, o *Options) settings {
 		c.Hydrations = between(r, 1, 16)
 		c.MailboxCommands = 8 << r.IntN(7)
 		c.Sessions.Window = between(r, 4, 64)
-		if r.IntN(2) == 0 {
+		if r.IntN(2) == 0 && o.Replicas == 1 {
 			c.CompactKeep = 3 * c.SegmentBytes
 		}
 		if r.IntN(2) == 0 {

@@ -4,8 +4,11 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/cespare/xxhash/v2"
+
 	"actordb/checkers"
 	"actordb/core"
+	"actordb/core/journal"
 	"actordb/core/shard"
 	"actordb/sim"
 	"actordb/workloads"
@@ -90,8 +93,9 @@ func (r *run) check(stopped error) []checkers.Result {
 	ops := r.ops()
 	if stopped != nil || r.options.Until > 0 {
 		// Cut short: only what holds at any time can be judged.
-		return append(list, checkers.Sequence(r.applied, ops, nil))
+		return append(list, checkers.Sequence(r.applied, ops, nil), r.raft.Result(), r.owner.Result())
 	}
+	r.filed()
 	finals := r.audit.Finals()
 	list = append(list,
 		checkers.Linearizable(ops, finals, checkers.LinearizableOptions{HTML: r.options.HTML}),
@@ -109,7 +113,7 @@ func (r *run) check(stopped error) []checkers.Result {
 			HealedAt: r.healedAt, EndedAt: r.endedAt, Within: int64(healBefore),
 			BackoffMax: int64(r.settings.timeout + r.settings.backoffMax), Slack: int64(r.slack()),
 			Queues: r.settings.queueLimits()}))
-	return append(list, checkers.Provenance(ops, finals, sender), r.fencing.Result(), r.readBack(len(finals)))
+	return append(list, checkers.Provenance(ops, finals, sender), r.fencing.Result(), r.raft.Result(), r.owner.Result(), r.readBack(len(finals)))
 }
 
 // sender is who the clients are (see buildClients) and what of theirs is personal.
@@ -173,11 +177,42 @@ func (r *run) whyNot() string {
 		if p, ok := r.world.Process(s.addr).(*shard.Shard); !ok || !r.world.Running(s.addr) {
 			why += fmt.Sprintf("%s is down (%s); ", s.label, r.reasons[s.node])
 		} else if !p.Serving() {
-			why += s.label + " does not lead; "
+			why += s.label + " knows no leader; "
 		}
 	}
 	if why == "" {
-		why = "all lead, but answers are missing"
+		why = "all know a leader, but it does not lead, or answers are missing"
 	}
 	return why
+}
+
+// filed tells the checkers which entries stand in the replicas' files at the end.
+func (r *run) filed() {
+	for _, s := range r.disks.stores {
+		p, ok := r.world.Process(s.addr).(*shard.Shard)
+		if !ok {
+			continue
+		}
+		applied := p.Applied()
+		last := make(map[core.Index]checkers.GroupRecord)
+		var order []core.Index
+		for _, name := range s.files.Names() {
+			image, _ := s.files.Export(name)
+			for _, e := range journal.EntriesOf(image) {
+				index := core.Index(e.GetIndex())
+				if index > applied {
+					continue
+				}
+				if _, seen := last[index]; !seen {
+					order = append(order, index)
+				}
+				last[index] = checkers.GroupRecord{Shard: s.identity.Shard, Replica: s.identity.Replica, Did: checkers.Stored,
+					Index: index, Entry: core.Term(e.GetTerm()), Digest: xxhash.Sum64(e.GetData())}
+			}
+		}
+		for _, index := range order {
+			record := last[index]
+			r.raft.Add(&record)
+		}
+	}
 }

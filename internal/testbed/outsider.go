@@ -3,8 +3,12 @@ package testbed
 import (
 	"math/rand/v2"
 
+	pb "go.etcd.io/raft/v3/raftpb"
+	"google.golang.org/protobuf/proto"
+
 	"actordb/core"
 	"actordb/core/proc"
+	"actordb/core/shard"
 	"actordb/net/wire"
 	"actordb/workloads"
 )
@@ -18,6 +22,8 @@ type outsider struct {
 	rand     *rand.Rand
 	gateways []proc.Addr
 	shards   []proc.Addr
+	groups   [][]shard.Replica // by shard
+	cluster  [16]byte
 	records  []*workloads.Recorder
 	control  *workloads.Control
 }
@@ -30,7 +36,9 @@ func (x *outsider) Step(now proc.Now, in proc.Input, out *proc.Effects) {
 		return
 	}
 	out.SetTimer(1, now.Mono+outsiderEvery)
-	switch x.rand.IntN(3) {
+	switch x.rand.IntN(4) {
+	case 3:
+		x.impersonate(out)
 	case 0:
 		x.forge(out)
 	case 1:
@@ -70,6 +78,25 @@ func (x *outsider) intrude(now proc.Now, out *proc.Effects) {
 		var w wire.Writer
 		w.Command(&c)
 		out.Send(s, w.Finish(wire.Commands))
+	}
+}
+
+// impersonate tells replicas, in the name of one of their group, that another one
+// leads in a far term and what they lack is committed.
+func (x *outsider) impersonate(out *proc.Effects) {
+	g := x.rand.IntN(len(x.groups))
+	group := x.groups[g]
+	from := group[x.rand.IntN(len(group))].ID
+	for i := range group {
+		to := group[i].ID
+		m := &pb.Message{Type: pb.MsgHeartbeat.Enum(), From: &from, To: &to, Term: proto.Uint64(1 << 40), Commit: proto.Uint64(1 << 40)}
+		b, err := proto.Marshal(m)
+		if err != nil {
+			panic(err)
+		}
+		var w wire.Writer
+		w.Message(&wire.PeerHeader{Cluster: x.cluster, Shard: core.ShardID(g), From: from, To: to}, b)
+		out.Send(group[i].Addr, w.Finish(wire.Peers))
 	}
 }
 

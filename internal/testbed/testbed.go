@@ -40,8 +40,9 @@ import (
 type Options struct {
 	Seed      uint64        `json:"seed"`
 	Workloads []string      `json:"workloads"`
-	Faults    string        `json:"faults"` // profile, see package sim/fault
-	Nodes     int           `json:"nodes"`  // servers
+	Faults    string        `json:"faults"`             // profile, see package sim/fault
+	Nodes     int           `json:"nodes"`              // servers
+	Replicas  int           `json:"replicas,omitempty"` // of each shard; 0: see ReplicasOf
 	Duration  time.Duration `json:"duration_ns"`
 	Strategy  string        `json:"strategy,omitempty"` // "": drawn from the seed
 	Clients   int           `json:"clients"`
@@ -68,6 +69,9 @@ func (o Options) WithDefaults() Options {
 	if o.Nodes == 0 {
 		o.Nodes = 3
 	}
+	if o.Replicas == 0 {
+		o.Replicas = ReplicasOf(o.Nodes)
+	}
 	if o.Duration == 0 {
 		o.Duration = 60 * time.Second
 	}
@@ -80,9 +84,19 @@ func (o Options) WithDefaults() Options {
 	return o
 }
 
+// ReplicasOf is how many replicas a shard has on so many servers unless it is said:
+// as many as there are, up to five, and an odd number from three on.
+func ReplicasOf(nodes int) int {
+	if nodes < 3 {
+		return 1
+	}
+	return min(5, (nodes-1)|1)
+}
+
 // Limits of a run.
 const (
 	NodesMax    = 16
+	replicasMax = 5
 	ClientsMax  = 512
 	DurationMin = 100 * time.Millisecond
 	DurationMax = 24 * time.Hour
@@ -99,6 +113,8 @@ func (o *Options) Validate() error {
 	switch {
 	case o.Nodes < 1 || o.Nodes > NodesMax:
 		return fmt.Errorf("%d nodes: want 1 to %d", o.Nodes, NodesMax)
+	case o.Replicas < 1 || o.Replicas > min(o.Nodes, replicasMax):
+		return fmt.Errorf("%d replicas on %d nodes: want 1 to %d, on a node each", o.Replicas, o.Nodes, replicasMax)
 	case o.Clients < 1 || o.Clients > ClientsMax:
 		return fmt.Errorf("%d clients: want 1 to %d", o.Clients, ClientsMax)
 	case o.Duration < DurationMin || o.Duration > DurationMax:
@@ -122,6 +138,9 @@ func (o *Options) Repeat() string {
 	if d := (Options{}).WithDefaults(); o.Clients != d.Clients || o.Think != d.Think {
 		s += fmt.Sprintf(" --clients %d --think %s", o.Clients, o.Think)
 	}
+	if o.Replicas != ReplicasOf(o.Nodes) {
+		s += fmt.Sprintf(" --replicas %d", o.Replicas)
+	}
 	if o.Strategy != "" {
 		s += " --strategy " + o.Strategy
 	}
@@ -133,6 +152,7 @@ type Report struct {
 	Seed       uint64            `json:"seed"`
 	Scenario   string            `json:"scenario"`
 	Nodes      int               `json:"nodes"`
+	Replicas   int               `json:"replicas"`
 	Workloads  []string          `json:"workloads"`
 	Faults     map[string]uint64 `json:"faults"`
 	SimSeconds float64           `json:"sim_seconds"`
@@ -171,7 +191,7 @@ func Sites() []string {
 // does not name should be reached by a sweep.
 func Explained() map[string]string {
 	return map[string]string{
-		"journal.suffix-truncated": "a group of one voter never replaces entries: core/journal tests it",
+		"shard.message-to-nowhere": "every replica of a group is placed somewhere",
 		"gateway.number-reused":    "a client never uses a number twice: core/gateway tests it",
 		fault.MisdirectedWrite:     "destroys durable bytes that no later frame vouches for: a group of one voter has no copy to mend them from",
 	}
@@ -206,6 +226,8 @@ type run struct {
 	audit      workloads.Audit
 	applied    *checkers.Applied
 	fencing    *checkers.Fences
+	raft       *checkers.Raft
+	owner      *checkers.Owner
 	events     []core.Event
 	histories  map[core.ActorID]*history
 	known      []core.ActorID // in order of appearance
@@ -213,6 +235,7 @@ type run struct {
 	healedAt   int64
 	losesPower bool
 	endedAt    int64
+	lives      uint64 // of replicas
 }
 
 // client is a simulated client and where it runs.
@@ -240,7 +263,7 @@ func Run(o Options) (*Report, error) {
 		underWay.Store(false)
 	}()
 	begun := time.Now()
-	r := &run{options: o, applied: checkers.NewApplied(), fencing: checkers.NewFences(), histories: make(map[core.ActorID]*history), reasons: make(map[proc.NodeID]string)}
+	r := &run{options: o, applied: checkers.NewApplied(), fencing: checkers.NewFences(), raft: checkers.NewRaft(), owner: checkers.NewOwner(), histories: make(map[core.ActorID]*history), reasons: make(map[proc.NodeID]string)}
 	r.settings = drawSettings(sim.Stream(o.Seed, "settings"), &o)
 	if err := r.build(); err != nil {
 		return nil, err
@@ -394,21 +417,27 @@ func (r *run) execute() error {
 	return err
 }
 
+// serving tells whether each shard has a replica that leads, and every replica
+// runs and knows who that is.
 func (r *run) serving() bool {
+	leaders := make(map[core.ShardID]int)
 	for _, s := range r.disks.stores {
 		p, ok := r.world.Process(s.addr).(*shard.Shard)
 		if !ok || !r.world.Running(s.addr) || !p.Serving() {
 			return false
 		}
+		if p.Leading() {
+			leaders[s.identity.Shard]++
+		}
 	}
-	return true
+	return len(leaders) == r.placement.Shards()
 }
 
 // report judges the run.
 func (r *run) report(stopped error) (*Report, error) {
 	o, w := &r.options, r.world
 	p := &Report{
-		Seed: o.Seed, Nodes: o.Nodes, Workloads: o.Workloads, Faults: r.nemesis.Hits(),
+		Seed: o.Seed, Nodes: o.Nodes, Replicas: o.Replicas, Workloads: o.Workloads, Faults: r.nemesis.Hits(),
 		SimSeconds: w.Now().Seconds(), Steps: w.Steps(), TraceHash: w.TraceHash(), Repeat: o.Repeat(),
 		Reached: make(map[string]uint64), Log: w.Log(),
 	}
@@ -441,6 +470,6 @@ func (r *run) report(stopped error) (*Report, error) {
 // describe is one line about what the seed drew.
 func (r *run) describe() string {
 	s := &r.settings
-	return fmt.Sprintf("%d servers × %d shards, %d clients, strategy %s, disks %d× slower, pipeline %d, segments %d KiB, compaction %t",
-		r.options.Nodes, s.Shards, s.Clients, s.strategy, s.slower, s.shard.Pipeline, s.shard.SegmentBytes>>10, s.shard.CompactKeep > 0)
+	return fmt.Sprintf("%d servers, %d shards × %d replicas, %d clients, strategy %s, disks %d× slower, pipeline %d, segments %d KiB, compaction %t",
+		r.options.Nodes, r.placement.Shards(), r.options.Replicas, s.Clients, s.strategy, s.slower, s.shard.Pipeline, s.shard.SegmentBytes>>10, s.shard.CompactKeep > 0)
 }

@@ -2,7 +2,7 @@
 // clients, gateways and shards: frames of many, checked as a whole.
 //
 //	0   u32  magic "ADBF", little-endian as all fixed integers
-//	4   u8   version, u8 kind (1 commands, 2 answers), u16 zero
+//	4   u8   version, u8 kind (1 commands, 2 answers, 3 between replicas), u16 zero
 //	8   u32  items
 //	12  u32  body bytes
 //	16  u32  CRC-32C of bytes 4 to 16 and the body
@@ -143,8 +143,16 @@ type Reader struct {
 	err  error
 }
 
-// Open checks a frame as a whole.
+// Open checks a frame of commands or answers as a whole.
 func Open(frame []byte) (Reader, error) {
+	r, err := open(frame)
+	if err == nil && r.Kind != Commands && r.Kind != Answers {
+		return Reader{}, fmt.Errorf("%w: kind %d", ErrFrame, r.Kind)
+	}
+	return r, err
+}
+
+func open(frame []byte) (Reader, error) {
 	le := binary.LittleEndian
 	switch {
 	case len(frame) < headerBytes:
@@ -161,8 +169,6 @@ func Open(frame []byte) (Reader, error) {
 		return Reader{}, fmt.Errorf("%w: checksum", ErrFrame)
 	case le.Uint32(frame[8:]) > core.FrameCommandsMax:
 		return Reader{}, fmt.Errorf("%w: %d items, the limit is %d", ErrFrame, le.Uint32(frame[8:]), core.FrameCommandsMax)
-	case Kind(frame[5]) != Commands && Kind(frame[5]) != Answers:
-		return Reader{}, fmt.Errorf("%w: kind %d", ErrFrame, frame[5])
 	}
 	return Reader{Kind: Kind(frame[5]), left: le.Uint32(frame[8:]), b: frame, at: headerBytes}, nil
 }

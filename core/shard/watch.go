@@ -1,0 +1,84 @@
+package shard
+
+import (
+	"github.com/cespare/xxhash/v2"
+	pb "go.etcd.io/raft/v3/raftpb"
+
+	"actordb/core"
+)
+
+// Watched is what a replica did as a member of its group, for checkers.
+type Watched struct {
+	Shard   core.ShardID
+	Replica uint64
+	Did     Deed
+	Term    core.Term   // the replica's own at that time
+	Index   core.Index  // of the entry it is about
+	Entry   core.Term   // that entry's term
+	Digest  uint64      // of that entry's bytes; 0: not read
+	For     uint64      // Voted: the candidate
+	Terms   []core.Term // Recovered: of the entries after Index. Its own only during the call
+	Voters  []uint64    // Configured: who votes, and in a joint configuration also
+	Leaving []uint64    // who voted before
+}
+
+// A Deed is what was done.
+type Deed uint8
+
+const (
+	Recovered    Deed = iota + 1 // it has a log from Index on; once in each life
+	Configured                   // it knows of this configuration from now on
+	Appended                     // an entry went to the journal, in the place of all from its index on
+	Voted                        // its vote in term Entry leaves it
+	Promised                     // it says that its log holds the leader's entries up to Index
+	Led                          // it was elected
+	Took                         // an entry is committed, and takes effect here
+	Acknowledged                 // it answered the commands of its own block at Index
+	Asked                        // it asks whether it leads still, for reads of states as of Index
+	Confirmed                    // it answered the reads that it asked for last
+)
+
+func (s *Shard) watch(w Watched) {
+	if s.cfg.Watch != nil {
+		w.Shard, w.Replica, w.Term = s.cfg.Shard, s.cfg.Replica, s.term
+		s.cfg.Watch(w)
+	}
+}
+
+func (s *Shard) watchEntry(did Deed, e *pb.Entry) {
+	if s.cfg.Watch != nil {
+		s.watch(Watched{Did: did, Index: core.Index(e.GetIndex()), Entry: core.Term(e.GetTerm()), Digest: xxhash.Sum64(e.GetData())})
+	}
+}
+
+// watchRecovered tells what the journal holds when Raft starts.
+func (s *Shard) watchRecovered() {
+	if s.cfg.Watch == nil {
+		return
+	}
+	floor := s.journal.Floor()
+	w := Watched{Did: Recovered, Index: floor}
+	for i := floor; i <= s.journal.Last(); i++ {
+		term, err := s.journal.Term(uint64(i))
+		core.Assert(err == nil, "term of entry %d: %v", i, err)
+		if i == floor {
+			w.Entry = core.Term(term)
+		} else {
+			w.Terms = append(w.Terms, core.Term(term))
+		}
+	}
+	s.watch(w)
+}
+
+// watchPromise tells of a vote, or a receipt of entries, that leaves.
+func (s *Shard) watchPromise(m *pb.Message) {
+	if s.cfg.Watch == nil || m.GetReject() {
+		return
+	}
+	switch m.GetType() {
+	case pb.MsgVoteResp:
+		s.watch(Watched{Did: Voted, For: m.GetTo(), Entry: core.Term(m.GetTerm())})
+	case pb.MsgAppResp:
+		s.watch(Watched{Did: Promised, Index: core.Index(m.GetIndex())})
+	}
+}
