@@ -63,6 +63,7 @@ net/rpc:                core core/proc net/wire net/tlsnet net/rpc/actordbv1 net
 
 # what clients do, and what must hold: never the engine's logic
 checkers:               core github.com/anishathalye/porcupine
+checkers/relational:    core/sql/tree core/sql/sqlerr github.com/cockroachdb/apd/v3
 workloads:              core core/proc core/actor net/wire checkers google.golang.org/protobuf/encoding/protowire
 
 # where it all meets
@@ -80,6 +81,7 @@ internal/nodetest:      internal/node disk core/proc core core/shard core/gatewa
 internal/drill:         . core core/actor core/control core/proc core/shard net/client net/tlsnet disk disk/losefs disk/osfile internal/datadir internal/history internal/host internal/node internal/verify checkers workloads
 internal/backup:        core core/actor core/journal core/shard disk disk/osfile internal/datadir internal/history internal/verify internal/inspect internal/node github.com/cespare/xxhash/v2
 internal/olddata:       core core/journal internal/node internal/inspect internal/verify disk/pebblekv
+internal/slt:           checkers/relational core/sql/parse core/sql/sqlerr core/sql/tree github.com/jackc/pgx/v5/pgconn modernc.org/sqlite
 internal/load:          github.com/HdrHistogram/hdrhistogram-go golang.org/x/sys/unix
 internal/bench:         core core/actor net/client net/tlsnet checkers workloads internal/load
 experiments:            . internal/load internal/bench core core/proc core/actor core/shard net/wire net/client net/tlsnet disk disk/memkv disk/simfile disk/osfile internal/host internal/node gonum.org/v1/gonum/stat

@@ -213,6 +213,10 @@ func (c *converter) column(d *pg.ColumnDef) (col tree.Column, key bool) {
 		case pg.ConstrType_CONSTR_NULL:
 		case pg.ConstrType_CONSTR_PRIMARY:
 			key, col.NotNull = true, true
+		case pg.ConstrType_CONSTR_UNIQUE:
+			if col.Unique = true; c.r.form == eventType {
+				c.unsupported(c.pos(k.GetLocation(), pos), "UNIQUE in an event type")
+			}
 		default:
 			c.unsupported(c.pos(k.GetLocation(), pos), "this constraint")
 		}

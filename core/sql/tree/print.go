@@ -160,6 +160,9 @@ func (c Column) write(p *printer) {
 	if c.NotNull {
 		p.words(" NOT NULL")
 	}
+	if c.Unique {
+		p.words(" UNIQUE")
+	}
 }
 
 func (s *CreateProjection) write(p *printer) {

@@ -160,6 +160,7 @@ type Column struct {
 	Name     string
 	Type     *TypeName
 	NotNull  bool
+	Unique   bool
 	Personal bool // erasable: see docs/guarantees.md
 }
 

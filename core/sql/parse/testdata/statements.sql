@@ -64,7 +64,7 @@ CREATE PROJECTION IF NOT EXISTS p (a, b) WITH (correction_window = '1 hour', kee
 EXPLAIN CREATE PROJECTION p AS SELECT 1
 DROP EVENT TYPE cart.item_added, e
 DROP PROJECTION IF EXISTS projections.totals CASCADE
-CREATE TABLE t (a int PRIMARY KEY, b text NOT NULL, c varchar(8) NULL)
+CREATE TABLE t (a int PRIMARY KEY, b text NOT NULL, c varchar(8) NULL, d int UNIQUE)
 CREATE TABLE IF NOT EXISTS s.t (a int, b int, PRIMARY KEY (a, b))
 INSERT INTO t VALUES (1, 2), (3, NULL)
 INSERT INTO t (a, b) SELECT x, y FROM u
