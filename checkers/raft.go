@@ -34,6 +34,8 @@ const (
 	Acknowledged = "acknowledged" // it answers the commands of its own block at Index
 	Asked        = "asked"        // it asks its group whether it leads, for reads of states as of Index
 	Confirmed    = "confirmed"    // it answers these reads
+	Restored     = "restored"     // its log begins anew after Index
+	Installed    = "installed"    // it has the state as of Index from another replica
 	Stored       = "stored"       // at the end an entry stands in its files
 )
 
@@ -54,6 +56,7 @@ const (
 //   - state machine safety: at an index the same entry takes effect everywhere, in
 //     the order of the log, and it is never replaced
 //   - majority: what takes effect has been in the logs of a majority of the voters
+//   - a log begins anew only after an entry that took effect
 //   - the files say so too: what took effect stands in them at its index
 //
 // Examined counts records.
@@ -156,6 +159,10 @@ func (c *Raft) Add(r *GroupRecord) {
 		l.configs[1], l.configs[0] = l.configs[0], config{bitsOf(r.Voters), bitsOf(r.Leaving)}
 	case Appended:
 		c.appended(r, l)
+	case Restored:
+		c.restored(r, l)
+	case Installed:
+		l.took = r.Index
 	case Voted:
 		c.voted(r, k)
 	case Promised:
@@ -196,6 +203,14 @@ func (c *Raft) recovered(r *GroupRecord, l *replicaLog) {
 		}
 		c.fact(r, r.Index+1+core.Index(i), r.Terms[i], before, 0)
 	}
+}
+
+// restored begins a log anew: what it is said to begin after took effect.
+func (c *Raft) restored(r *GroupRecord, l *replicaLog) {
+	if e, ok := c.effects[blockKey{r.Shard, r.Index}]; !ok || e.term != r.Entry {
+		c.result.fail("%s begins its log anew after entry %d.%d, which did not take effect", r.who(), r.Entry, r.Index)
+	}
+	l.floor, l.terms, l.took, l.said = r.Index, []core.Term{r.Entry}, 0, min(l.said, r.Index)
 }
 
 // fact notes an entry and what stands before it: by induction on the index, that is

@@ -24,6 +24,7 @@ type cold struct {
 	ranges [coldRanges][]*pb.Entry // consecutive entries each; the oldest range is replaced
 	next   int                     // range to be replaced
 	wanted core.Index              // 0: none
+	missed bool                    // Raft was told so just now
 	first  core.Index              // of the range being read; 0: none is
 	last   core.Index
 	op     disk.Op
@@ -43,7 +44,7 @@ func (l *Log) coldEntries(lo, hi core.Index, maxSize uint64) ([]*pb.Entry, error
 		from := core.Index(r[0].GetIndex())
 		return slices.Clone(limited(r[lo-from:min(hi, after)-from], maxSize)), nil
 	}
-	l.cold.wanted = lo
+	l.cold.wanted, l.cold.missed = lo, true
 	return nil, raft.ErrCompacted
 }
 

@@ -26,6 +26,7 @@ import (
 //	entry    u64 term, u64 index, u8 raft type, 7 zero, data
 //	state    u64 term, u64 vote, u64 commit        (Raft's HardState)
 //	seal     u64 last index                        (the segment is full; the next one follows)
+//	restore  u64 index, u64 term, Raft's ConfState (the log begins anew after this entry; all before is void)
 //
 // The salt makes a frame of another segment, shard or node invalid here, and
 // the offset one that was written to the wrong place. The salt of the segment
@@ -37,6 +38,7 @@ const (
 	frameEntry   frameKind = 2
 	frameState   frameKind = 3
 	frameSeal    frameKind = 4
+	frameRestore frameKind = 5
 )
 
 const (
@@ -45,6 +47,7 @@ const (
 	entryFixedBytes  = 24
 	stateBytes       = 24
 	sealBytes        = 8
+	restoreFixed     = 16
 	segmentFixed     = 60 // bytes of a segment header without voters
 	framePayloadMax  = entryFixedBytes + BlockBytesMax
 	formatVersion    = 1
@@ -93,7 +96,7 @@ func parseFrameHeader(b []byte, salt uint32, offset int64) (frameHeader, bool) {
 		payloadCRC: le.Uint32(b[4:]), length: int(le.Uint32(b[8:])), kind: frameKind(b[12]),
 		offset: int64(le.Uint64(b[16:])), durable: int64(le.Uint64(b[24:])), prev: le.Uint32(b[32:]),
 	}
-	if h.offset != offset || h.kind < frameSegment || h.kind > frameSeal || h.length > framePayloadMax || h.durable > offset {
+	if h.offset != offset || h.kind < frameSegment || h.kind > frameRestore || h.length > framePayloadMax || h.durable > offset {
 		return frameHeader{}, false
 	}
 	if h.kind == frameSegment {

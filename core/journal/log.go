@@ -31,6 +31,7 @@
 package journal
 
 import (
+	"encoding/binary"
 	"fmt"
 	"slices"
 
@@ -83,13 +84,14 @@ const (
 	markVouch       proc.Mark = "journal.idle-vouched"
 	markFailed      proc.Mark = "journal.write-failed"
 	markZeros       proc.Mark = "journal.zeros-ahead"
+	markRestore     proc.Mark = "journal.begun-anew"
 	markCold        proc.Mark = "journal.old-entries-read"
 )
 
 // Marks lists the places of this package that tests want reached.
 func Marks() []proc.Mark {
 	return []proc.Mark{markCutTail, markDamage, markShortWrite, markRotate, markTruncate, markNoSpace,
-		markReadRetry, markRewrite, markDropSegment, markCompact, markVouch, markFailed, markZeros, markCold}
+		markReadRetry, markRewrite, markDropSegment, markCompact, markVouch, markFailed, markZeros, markCold, markRestore}
 }
 
 // ref is where an entry stands.
@@ -128,6 +130,8 @@ type Log struct {
 	windowFirst core.Index
 	windowBytes int64
 	applied     core.Index
+	restored    core.Index    // the entry after which the log last began anew, 0: it never did
+	conf        *pb.ConfState // as of there; nil: the voters that the log was created with
 
 	// Writing.
 	queue      []request
@@ -166,6 +170,7 @@ type request struct {
 	entries []*pb.Entry
 	hard    *pb.HardState
 	vouch   bool
+	restore []byte // payload of a restore frame
 }
 
 // write is a submitted range of the last segment.
@@ -260,6 +265,39 @@ func (l *Log) Append(entries []*pb.Entry, hard *pb.HardState, out *proc.Effects)
 	l.flush(out)
 	return r.id
 }
+
+// Restore begins the log anew after an entry that the group has committed, with the
+// configuration as of there: what was before it is void. It returns the append's id.
+func (l *Log) Restore(index core.Index, term core.Term, conf *pb.ConfState, hard *pb.HardState, out *proc.Effects) uint64 {
+	core.Assert(l.state == logOpen || l.state == logFailed, "restore of a log that is not open")
+	core.Assert(index > l.floor && index > l.applied, "a log of %d to %d, applied to %d, cannot begin anew after %d", l.floor+1, l.Last(), l.applied, index)
+	out.Mark(markRestore)
+	payload := binary.LittleEndian.AppendUint64(nil, uint64(index))
+	payload = binary.LittleEndian.AppendUint64(payload, uint64(term))
+	payload, err := proto.MarshalOptions{Deterministic: true}.MarshalAppend(payload, conf)
+	core.Assert(err == nil, "a configuration cannot be encoded: %v", err)
+	l.beginAnew(index, term, conf)
+	l.applied = index
+	l.nextID++
+	if hard != nil {
+		l.hard.Term, l.hard.Vote, l.hard.Commit = hard.Term, hard.Vote, hard.Commit
+	}
+	if l.hard.GetCommit() < uint64(index) {
+		l.hard.Commit = proto.Uint64(uint64(index))
+	}
+	l.queue = append(l.queue, request{id: l.nextID, hard: hard, restore: payload})
+	l.flush(out)
+	return l.nextID
+}
+
+func (l *Log) beginAnew(index core.Index, term core.Term, conf *pb.ConfState) {
+	l.floor, l.floorTerm, l.restored, l.conf = index, term, index, conf
+	l.refs, l.window, l.windowBytes, l.windowFirst = nil, nil, 0, index+1
+	l.cold.ranges, l.cold.wanted = [coldRanges][]*pb.Entry{}, 0
+}
+
+// Restored is the entry after which the log last began anew, 0 if it never did.
+func (l *Log) Restored() core.Index { return l.restored }
 
 // NoteCommit remembers a commit index to be stored with the next append: it
 // may be lost, since Raft finds it again.
@@ -420,6 +458,9 @@ func (l *Log) decodeAt(index core.Index, b []byte) (*pb.Entry, error) {
 // InitialState implements raft.Storage.
 func (l *Log) InitialState() (*pb.HardState, *pb.ConfState, error) {
 	hard := &pb.HardState{Term: l.hard.Term, Vote: l.hard.Vote, Commit: l.hard.Commit}
+	if l.conf != nil {
+		return hard, l.conf, nil
+	}
 	return hard, &pb.ConfState{Voters: slices.Clone(l.cfg.Identity.Voters)}, nil
 }
 
@@ -472,9 +513,16 @@ func (l *Log) LastIndex() (uint64, error) { return uint64(l.Last()), nil }
 // FirstIndex implements raft.Storage.
 func (l *Log) FirstIndex() (uint64, error) { return uint64(l.floor) + 1, nil }
 
-// Snapshot implements raft.Storage.
+// Snapshot implements raft.Storage. A snapshot says where the log begins; the state
+// as of there, or later, is the shard's to send. Raft also asks for one when old
+// entries are not in memory: then there is none, until they are.
 func (l *Log) Snapshot() (*pb.Snapshot, error) {
-	return nil, raft.ErrSnapshotTemporarilyUnavailable
+	if l.cold.missed || l.floor == 0 {
+		l.cold.missed = false
+		return nil, raft.ErrSnapshotTemporarilyUnavailable
+	}
+	_, conf, _ := l.InitialState()
+	return &pb.Snapshot{Metadata: &pb.SnapshotMetadata{ConfState: conf, Index: proto.Uint64(uint64(l.floor)), Term: proto.Uint64(uint64(l.floorTerm))}}, nil
 }
 
 func decodeEntry(payload []byte) *pb.Entry {

@@ -349,6 +349,17 @@ func (l *Log) take(h frameHeader, payload []byte) error {
 		l.hard.Term, l.hard.Vote, l.hard.Commit = proto.Uint64(le64(payload)), proto.Uint64(le64(payload[8:])), proto.Uint64(le64(payload[16:]))
 		l.hardWritten.Term, l.hardWritten.Vote, l.hardWritten.Commit = l.hard.Term, l.hard.Vote, l.hard.Commit
 		l.trimRecovered()
+	case frameRestore:
+		conf := &pb.ConfState{}
+		if len(payload) < restoreFixed || proto.Unmarshal(payload[restoreFixed:], conf) != nil {
+			return here("a place to begin anew that cannot be read")
+		}
+		index, term := core.Index(le64(payload)), core.Term(le64(payload[8:]))
+		if index == 0 {
+			return here("a place to begin anew that is none")
+		}
+		l.beginAnew(index, term, conf)
+		l.last().lastIndex, l.last().lastTerm = index, term
 	case frameSeal:
 		if len(payload) != sealBytes || core.Index(le64(payload)) != l.last().lastIndex {
 			return here(fmt.Sprintf("a seal that does not name entry %d, the last one", l.last().lastIndex))
@@ -518,6 +529,9 @@ func (l *Log) finish(noSpace bool, out *proc.Effects) {
 		out.Mark(markNoSpace)
 		l.noSpace = true
 		l.reserved = s.size
+	}
+	if l.hard.GetCommit() < uint64(l.restored) { // the frame that said so was torn off
+		l.hard.Commit = proto.Uint64(uint64(l.restored))
 	}
 	if n := l.hard.GetCommit(); core.Index(n) > l.Last() {
 		// A commit index never runs ahead of what is durable with it.

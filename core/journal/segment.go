@@ -102,7 +102,8 @@ func (s *Segment) Parse(rest []byte, offset int64) (f Frame, whole bool, err err
 	f.Payload = rest[frameHeaderBytes : frameHeaderBytes+h.length]
 	switch {
 	case h.kind == frameEntry && h.length < entryFixedBytes,
-		h.kind == frameState && h.length != stateBytes, h.kind == frameSeal && h.length != sealBytes:
+		h.kind == frameState && h.length != stateBytes, h.kind == frameSeal && h.length != sealBytes,
+		h.kind == frameRestore && h.length < restoreFixed:
 		return f, false, fmt.Errorf("a payload of %d bytes", h.length)
 	}
 	return f, true, nil
@@ -120,7 +121,7 @@ func (s *Segment) Next(offset int64) (at int64, durable int64, ok bool) {
 
 // Kind names what a frame is.
 func (f *Frame) Kind() string {
-	return [...]string{frameSegment: "segment", frameEntry: "entry", frameState: "state", frameSeal: "seal"}[f.kind]
+	return [...]string{frameSegment: "segment", frameEntry: "entry", frameState: "state", frameSeal: "seal", frameRestore: "restore"}[f.kind]
 }
 
 // An Entry is one entry of the log. Data aliases the image.
@@ -160,6 +161,14 @@ func (f *Frame) Seal() (last core.Index, ok bool) {
 		return 0, false
 	}
 	return core.Index(le64(f.Payload)), true
+}
+
+// Restore returns the entry after which the log begins anew.
+func (f *Frame) Restore() (index core.Index, term core.Term, ok bool) {
+	if f.kind != frameRestore {
+		return 0, 0, false
+	}
+	return core.Index(le64(f.Payload)), core.Term(le64(f.Payload[8:])), true
 }
 
 // An Image is a segment being made at once, as a restored log needs it. Its

@@ -47,6 +47,9 @@ func requestBytes(r *request) int64 {
 	for _, e := range r.entries {
 		n += int64(frameBytes(entryFixedBytes + len(e.GetData())))
 	}
+	if r.restore != nil {
+		n += int64(frameBytes(len(r.restore)))
+	}
 	return n
 }
 
@@ -151,11 +154,15 @@ func (l *Log) encode(buf []byte, r *request, ahead []request, s *segment, salt u
 		at := start + int64(len(buf))
 		buf = l.frame(buf, salt, at, frameEntry, head[:], e.GetData())
 		index := core.Index(e.GetIndex())
-		if index <= l.Last() && l.refs[index-l.floor-1].term == core.Term(e.GetTerm()) {
+		if index > l.floor && index <= l.Last() && l.refs[index-l.floor-1].term == core.Term(e.GetTerm()) {
 			l.refs[index-l.floor-1] = ref{term: core.Term(e.GetTerm()), segment: uint32(s.number),
 				offset: uint32(at), length: uint32(entryFixedBytes + len(e.GetData()))}
 		}
 		s.lastIndex, s.lastTerm = index, core.Term(e.GetTerm())
+	}
+	if r.restore != nil {
+		buf = l.frame(buf, salt, start+int64(len(buf)), frameRestore, r.restore, nil)
+		s.lastIndex, s.lastTerm = core.Index(le64(r.restore)), core.Term(le64(r.restore[8:]))
 	}
 	commit := l.commitUpTo(s.lastIndex, ahead)
 	changed := l.hardWritten.GetTerm() != l.hard.GetTerm() || l.hardWritten.GetVote() != l.hard.GetVote() ||

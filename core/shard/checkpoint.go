@@ -80,6 +80,9 @@ func (s *Shard) forget(id core.SessionID) {
 // type's retention go with the next checkpoint and not before: until then the
 // durable record of the actor still names them.
 func (s *Shard) storeSnapshot(handle uint32, seq core.Seq, index core.Index, state []byte) {
+	if s.holding() {
+		return // there will be another one
+	}
 	k := s.actors.at(handle)
 	s.out.Mark(markSnapshot)
 	value := binary.BigEndian.AppendUint64(nil, uint64(seq))
@@ -107,6 +110,9 @@ func (s *Shard) storeSnapshot(handle uint32, seq core.Seq, index core.Index, sta
 // works off the snapshots that compaction needs.
 func (s *Shard) advanceCheckpoint() {
 	if s.out.Fault != nil {
+		return
+	}
+	if s.behind || s.holding() {
 		return
 	}
 	s.forceSnapshots()
@@ -177,8 +183,12 @@ func (s *Shard) kvDone(token proc.Token, res *disk.KVResult) {
 		}
 		return
 	}
-	if token == tokenLoad {
+	switch token {
+	case tokenLoad:
 		s.loaded(res)
+		return
+	case tokenGive:
+		s.given(res)
 		return
 	}
 	if res.Err != nil {
@@ -187,6 +197,8 @@ func (s *Shard) kvDone(token proc.Token, res *disk.KVResult) {
 	}
 	c := &s.checkpoint
 	switch token {
+	case tokenFetch:
+		s.fetchStored(res)
 	case tokenSnapshot:
 		c.storing--
 		c.behind-- // KV operations complete in order

@@ -66,7 +66,7 @@ func (s *Shard) hydrate(a *hot) {
 	}
 	k := s.actors.at(a.handle)
 	w := &walk{handle: a.handle, target: k.seq}
-	s.begin(w)
+	s.beginWalk(w)
 	switch {
 	case s.kindList[a.kind].policy.Light && k.last > s.journal.Floor():
 		w.step, w.at = walkLight, k.last
@@ -78,7 +78,7 @@ func (s *Shard) hydrate(a *hot) {
 	}
 }
 
-func (s *Shard) begin(w *walk) {
+func (s *Shard) beginWalk(w *walk) {
 	s.walkNext++
 	w.token = s.walkNext
 	s.walks = append(s.walks, w)
@@ -119,7 +119,7 @@ func (s *Shard) history(p *pending, handle uint32, k *known) {
 	w := &walk{handle: handle, target: k.seq, base: from - 1, request: p, step: walkBack, at: k.last}
 	s.resume(w, k)
 	s.out.Mark(markHistory)
-	s.begin(w)
+	s.beginWalk(w)
 	s.visit(w)
 }
 
@@ -143,7 +143,7 @@ func (s *Shard) visit(w *walk) {
 
 // walkRead takes a block that had to be read.
 func (s *Shard) walkRead(token proc.Token, res *disk.Result) {
-	if s.phase == phaseReplay {
+	if token == s.load.token {
 		s.entriesRead(token, res)
 		return
 	}

@@ -7,6 +7,7 @@ import (
 
 	"go.etcd.io/raft/v3"
 	pb "go.etcd.io/raft/v3/raftpb"
+	"go.etcd.io/raft/v3/tracker"
 	"google.golang.org/protobuf/proto"
 
 	"actordb/core"
@@ -99,6 +100,10 @@ func (s *Shard) fromPeer(in *proc.Input) {
 		return // its sender will send again
 	}
 	for b, ok := r.Message(); ok; b, ok = r.Message() {
+		if r.Kind == wire.Transfers {
+			s.parcelFrom(h.From, b)
+			continue
+		}
 		m, err := decodeMessage(b, h.From, h.To)
 		if err != nil {
 			s.out.Mark(markBadFrame)
@@ -164,6 +169,26 @@ func decodeMessage(b []byte, from, to uint64) (*pb.Message, error) {
 		next, term = next+1, e.GetTerm()
 	}
 	return m, nil
+}
+
+// tickPeers does what is due with a tick.
+func (s *Shard) tickPeers() {
+	s.giveTick()
+	s.fetchTick()
+	if s.ticks++; s.ticks%electionTicks != 0 || !s.leader {
+		return
+	}
+	// A snapshot that was sent may be lost. Who has it says so; to the others it is
+	// sent again.
+	var lost []uint64
+	s.node.WithProgress(func(id uint64, _ raft.ProgressType, pr tracker.Progress) {
+		if pr.State == tracker.StateSnapshot {
+			lost = append(lost, id)
+		}
+	})
+	for _, id := range lost {
+		s.node.ReportSnapshot(id, raft.SnapshotFailure)
+	}
 }
 
 // unreachable tells Raft that messages to a replica may have been lost.

@@ -28,7 +28,7 @@ const (
 func (s *Shard) startRaft() error {
 	node, err := raft.NewRawNode(&raft.Config{
 		ID: s.cfg.Replica, ElectionTick: electionTicks, HeartbeatTick: heartbeatTicks,
-		Storage: s.journal, Applied: uint64(s.applied), AsyncStorageWrites: true,
+		Storage: s.journal, Applied: uint64(s.raftApplied()), AsyncStorageWrites: true,
 		MaxSizePerMsg: 1 << 20, MaxCommittedSizePerReady: 8 << 20,
 		MaxUncommittedEntriesSize: uint64(s.cfg.Pipeline+1) * uint64(2*s.cfg.BlockBytes+2*core.CommandBytesMax),
 		MaxInflightMsgs:           inflightMsgs, MaxInflightBytes: inflightBytes,
@@ -46,6 +46,15 @@ func (s *Shard) startRaft() error {
 	// leader is where the placement wants it.
 	s.eager = s.term == 0 && s.journal.Last() == 0 && s.cfg.Placement.Group(s.cfg.Shard)[0].ID == s.cfg.Replica
 	return nil
+}
+
+// raftApplied is what Raft need not hand over again: what is applied, or will be
+// without it.
+func (s *Shard) raftApplied() core.Index {
+	if s.behind {
+		return s.load.until
+	}
+	return min(s.applied, s.journal.Last())
 }
 
 // drainRaft carries out what Raft wants done until it wants nothing more.
@@ -74,9 +83,7 @@ func (s *Shard) drainRaft() {
 				s.store(m)
 			case raft.LocalApplyThread:
 				for _, e := range m.Entries {
-					if s.out.Fault == nil {
-						s.apply(e)
-					}
+					s.committed(e)
 				}
 				s.step(m.Responses)
 			default:
@@ -107,6 +114,10 @@ func (s *Shard) store(m *pb.Message) {
 	if m.GetTerm() != 0 || m.GetVote() != 0 || m.GetCommit() != 0 {
 		hard = &pb.HardState{Term: m.Term, Vote: m.Vote, Commit: m.Commit}
 	}
+	if snap := m.GetSnapshot(); !raft.IsEmptySnap(snap) {
+		s.beginAnew(m, snap.GetMetadata(), hard)
+		return
+	}
 	old := s.journal.HardState()
 	if len(m.Entries) == 0 && (hard == nil || hard.GetTerm() == old.GetTerm() && hard.GetVote() == old.GetVote()) {
 		if hard != nil {
@@ -122,6 +133,34 @@ func (s *Shard) store(m *pb.Message) {
 	}
 	id := s.journal.Append(m.Entries, hard, s.out)
 	s.appends = append(s.appends, appended{id: id, responses: m.Responses})
+}
+
+// beginAnew replaces the log by one that begins later, since the group has compacted
+// what this one lacks. The state as of there is fetched.
+func (s *Shard) beginAnew(m *pb.Message, at *pb.SnapshotMetadata, hard *pb.HardState) {
+	core.Assert(len(m.Entries) == 0, "a snapshot with %d entries", len(m.Entries))
+	index, term := core.Index(at.GetIndex()), core.Term(at.GetTerm())
+	s.watch(Watched{Did: Restored, Index: index, Entry: term})
+	id := s.journal.Restore(index, term, at.GetConfState(), hard, s.out)
+	s.appends = append(s.appends, appended{id: id, responses: m.Responses})
+	if s.applied < index {
+		s.fetchState(index)
+	}
+}
+
+// committed takes an entry that Raft says is committed, and durable here.
+func (s *Shard) committed(e *pb.Entry) {
+	index := core.Index(e.GetIndex())
+	switch {
+	case s.out.Fault != nil:
+	case index <= s.applied && s.fetching.step == fetchNone:
+		s.journal.Applied(index) // the state that was fetched reflects it
+	case s.behind:
+		s.load.until = max(s.load.until, index)
+		s.journal.Applied(index)
+	default:
+		s.apply(e)
+	}
 }
 
 // deliverDurable gives Raft the responses of the appends that are durable now.

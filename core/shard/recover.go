@@ -9,6 +9,7 @@ import (
 
 	"actordb/core"
 	"actordb/core/proc"
+	"actordb/core/seal"
 	"actordb/disk"
 )
 
@@ -22,6 +23,7 @@ type loading struct {
 	next   []byte // key to go on scanning from
 	until  core.Index
 	read   disk.Op // of entries that are not in memory
+	token  proc.Token
 	first  core.Index
 	last   core.Index
 	failed int
@@ -45,8 +47,8 @@ func (s *Shard) recover() {
 		s.phase = phaseCheckpoint
 		s.askKV(disk.KVOp{Kind: disk.KVGet, Lo: []byte{keyMeta}})
 	}
-	if s.phase == phaseReplay {
-		s.replay()
+	if s.phase == phaseReplay && (s.behind || s.replay()) {
+		s.begin()
 	}
 }
 
@@ -105,13 +107,21 @@ func (s *Shard) loadMeta(res *disk.KVResult) error {
 			s.cfg.Tap(Applied{Shard: s.cfg.Shard, Index: s.applied, Timestamp: s.clock, Restored: true})
 		}
 	}
-	if s.applied < s.journal.Floor() {
+	alone := len(s.peers) == 0
+	if s.applied < s.journal.Floor() && alone {
 		return fmt.Errorf("the derived store reflects entry %d, but the journal begins after %d: restore the store from a backup", s.applied, s.journal.Floor())
 	}
-	if s.applied > s.journal.Last() {
+	if s.applied > s.journal.Last() && (alone || s.journal.Restored() == 0) {
 		return fmt.Errorf("the derived store reflects entry %d, but the journal ends at %d: they do not belong together", s.applied, s.journal.Last())
 	}
 	s.checkpoint.durable = s.applied
+	if s.applied < s.journal.Floor() {
+		s.applied, s.chain, s.clock, s.slotEpoch, s.policyEpoch, s.catalog = 0, seal.Hash{}, 0, 0, 0, 0
+		s.checkpoint.durable = 0
+		s.fetchState(s.journal.Floor())
+		s.beginReplay()
+		return nil
+	}
 	if s.applied == 0 {
 		s.beginReplay()
 		return nil
@@ -166,15 +176,24 @@ func (s *Shard) beginReplay() {
 	s.watch(Watched{Did: Configured, Voters: s.cfg.Voters})
 	// What a checkpoint reflects was committed, whether or not the journal got
 	// to store that commit index.
-	s.load.until = max(s.applied, core.Index(s.journal.HardState().GetCommit()))
+	s.load.until = max(s.load.until, min(s.applied, s.journal.Last()), core.Index(s.journal.HardState().GetCommit()))
 	commit := uint64(s.load.until)
 	s.journal.NoteCommit(&pb.HardState{Commit: &commit})
-	s.journal.Applied(s.applied)
+	s.journal.Applied(min(s.applied, s.journal.Last()))
 }
 
-// replay applies committed entries in order and then starts Raft, which finds
-// out about the rest.
-func (s *Shard) replay() {
+// begin starts Raft, which finds out about the rest.
+func (s *Shard) begin() {
+	if err := s.startRaft(); err != nil {
+		s.halt(err)
+		return
+	}
+	s.phase = phaseServing
+	s.armIdle(s.now.Mono + idleAfter)
+}
+
+// replay applies committed entries in order, and reports whether it is done.
+func (s *Shard) replay() bool {
 	for s.out.Fault == nil && s.applied < s.load.until {
 		next := s.applied + 1
 		data, ok := s.journal.Entry(next)
@@ -182,19 +201,11 @@ func (s *Shard) replay() {
 			if s.load.first == 0 {
 				s.readEntries(next)
 			}
-			return
+			return false
 		}
 		s.replayEntry(next, data)
 	}
-	if s.out.Fault != nil {
-		return
-	}
-	if err := s.startRaft(); err != nil {
-		s.halt(err)
-		return
-	}
-	s.phase = phaseServing
-	s.armIdle(s.now.Mono + idleAfter)
+	return s.out.Fault == nil
 }
 
 func (s *Shard) replayEntry(index core.Index, data []byte) {
@@ -214,6 +225,7 @@ func (s *Shard) readEntries(index core.Index) {
 	s.walkNext++
 	op, last := s.journal.ReadRange(index, replayBytes)
 	s.load.read, s.load.first, s.load.last = op, index, min(last, s.load.until)
+	s.load.token = s.walkNext
 	s.out.File(s.walkNext, op)
 }
 
@@ -230,6 +242,9 @@ func (s *Shard) entriesRead(token proc.Token, res *disk.Result) {
 	}
 	first, last := l.first, l.last
 	l.failed, l.first = 0, 0
+	if first != s.applied+1 || first <= s.journal.Floor() {
+		return // state was fetched meanwhile
+	}
 	err := s.journal.EachOf(first, last, res.Data, func(index core.Index, data []byte) error {
 		if s.out.Fault == nil {
 			s.replayEntry(index, data)

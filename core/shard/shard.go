@@ -170,6 +170,9 @@ const (
 	tokenApply                                             // KV: the batch of a checkpoint
 	tokenCheckpoint                                        // KV: the flush that ends a checkpoint
 	tokenSnapshot                                          // KV: a snapshot on its way
+	tokenGive                                              // KV: state for another replica
+	tokenFetch                                             // KV: state of another replica
+	tokenFetchApply                                        // KV: likewise, before a flush
 	tokenWalk       proc.Token = 2 * journal.TokenSpace    // files and KV: walks, counted up
 )
 
@@ -212,6 +215,9 @@ const (
 	markResumed        proc.Mark = "shard.history-resumed"
 	markNoPeer         proc.Mark = "shard.message-to-nowhere"
 	markNotPeer        proc.Mark = "shard.frame-from-no-peer"
+	markGive           proc.Mark = "shard.state-given"
+	markFetch          proc.Mark = "shard.state-being-fetched"
+	markFetched        proc.Mark = "shard.state-fetched"
 )
 
 // Marks lists the places of this package that tests want reached.
@@ -219,7 +225,7 @@ func Marks() []proc.Mark {
 	return []proc.Mark{markDuplicate, markInFlight, markOverload, markVoid, markRedecide, markFence, markHydrate,
 		markFromSnapshot, markFromLight, markPassivate, markSnapshot, markPrune, markCheckpoint, markForceSnapshot,
 		markExpired, markReplay, markFromCheckpoint, markDiskFull, markRefused, markBadFrame, markHistory, markResumed,
-		markNoPeer, markNotPeer}
+		markNoPeer, markNotPeer, markGive, markFetch, markFetched}
 }
 
 // kind is an actor type with its policy at hand.
@@ -265,15 +271,19 @@ type Shard struct {
 	phase phase
 	load  loading
 
-	journal *journal.Log
-	node    *raft.RawNode
-	leading bool // this term's own entry is applied: all before it is known
-	term    core.Term
-	leader  bool
-	lead    uint64 // who leads as far as this replica knows, or 0
-	eager   bool   // to stand for election at once
-	peers   []*peer
-	appends []appended
+	journal  *journal.Log
+	node     *raft.RawNode
+	leading  bool // this term's own entry is applied: all before it is known
+	term     core.Term
+	leader   bool
+	lead     uint64 // who leads as far as this replica knows, or 0
+	eager    bool   // to stand for election at once
+	peers    []*peer
+	behind   bool // what is committed is not applied yet: state is fetched, or entries are read
+	give     giving
+	fetching fetching
+	ticks    int
+	appends  []appended
 
 	// Applied state.
 	applied     core.Index
@@ -367,7 +377,7 @@ func (s *Shard) Step(now proc.Now, in proc.Input, out *proc.Effects) {
 	case proc.Start:
 		s.start()
 	case proc.Message:
-		if wire.KindOf(in.Frame) == wire.Peers {
+		if kind := wire.KindOf(in.Frame); kind == wire.Peers || kind == wire.Transfers {
 			s.fromPeer(&in)
 		} else {
 			s.receive(in.From, in.Peer, in.Frame)
@@ -405,6 +415,9 @@ func (s *Shard) progress() {
 	}
 	for s.out.Fault == nil {
 		s.drainRaft()
+		if s.behind && s.out.Fault == nil {
+			s.catchUp()
+		}
 		if s.out.Fault != nil || !s.pump() {
 			break
 		}
@@ -412,6 +425,7 @@ func (s *Shard) progress() {
 	core.Assert(s.waiting == 0 || len(s.walks) > 0 || s.out.Fault != nil, "%d commands wait for hydrations that nobody does", s.waiting)
 	s.confirmReads()
 	s.advanceCheckpoint()
+	s.serve()
 	s.passivate()
 	s.watchSpace() // an append may wait for it though nobody asks for room
 }
@@ -420,6 +434,7 @@ func (s *Shard) timer(id proc.TimerID) {
 	switch id {
 	case timerRaft:
 		s.node.Tick()
+		s.tickPeers()
 		if s.eager {
 			s.eager = false
 			if err := s.node.Campaign(); err != nil {
@@ -538,7 +553,7 @@ func (s *Shard) Leading() bool { return s.phase == phaseServing && s.leading }
 
 // Serving reports whether the replica leads, or knows who does.
 func (s *Shard) Serving() bool {
-	return s.phase == phaseServing && (s.leading || !s.leader && s.lead != 0)
+	return s.phase == phaseServing && !s.behind && (s.leading || !s.leader && s.lead != 0)
 }
 
 // String is one line about where the replica stands, for people.

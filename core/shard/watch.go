@@ -34,6 +34,8 @@ const (
 	Led                          // it was elected
 	Took                         // an entry is committed, and takes effect here
 	Acknowledged                 // it answered the commands of its own block at Index
+	Restored                     // its log begins anew after Index
+	Installed                    // it has the state as of Index from another replica
 	Asked                        // it asks whether it leads still, for reads of states as of Index
 	Confirmed                    // it answered the reads that it asked for last
 )

@@ -233,6 +233,10 @@ func (s *segmentScan) take(f *journal.Frame) {
 		l.Hard = h
 		return
 	}
+	if index, _, ok := f.Restore(); ok {
+		l.Floor, l.Entries, s.index = index, l.Entries[:0], index
+		return
+	}
 	if last, ok := f.Seal(); ok {
 		s.sealed = true
 		if last != s.index && len(l.Problems) == 0 {

@@ -217,6 +217,9 @@ func (d *Dir) Segment(id core.ShardID, number uint64) (*Segment, error) {
 		if last, ok := f.Seal(); ok {
 			line.Index = last
 		}
+		if index, term, ok := f.Restore(); ok {
+			line.Index, line.Term = index, term
+		}
 		out.Frames = append(out.Frames, line)
 		at = f.End
 	}

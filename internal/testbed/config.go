@@ -67,7 +67,7 @@ func drawSettings(r *rand.Rand, o *Options) settings {
 		c.Hydrations = between(r, 1, 16)
 		c.MailboxCommands = 8 << r.IntN(7)
 		c.Sessions.Window = between(r, 4, 64)
-		if r.IntN(2) == 0 && o.Replicas == 1 {
+		if r.IntN(2) == 0 {
 			c.CompactKeep = 3 * c.SegmentBytes
 		}
 		if r.IntN(2) == 0 {

@@ -10,6 +10,7 @@ import (
 	"actordb/checkers"
 	"actordb/core/journal"
 	"actordb/core/proc"
+	"actordb/core/shard"
 	"actordb/disk/memkv"
 	"actordb/disk/simfile"
 	"actordb/sim/fault"
@@ -166,18 +167,26 @@ func (d *disks) SlowDisk(node proc.NodeID, times int64) {
 	}
 }
 
-// LoseKV implements fault.Target. A compacted journal cannot rebuild the store,
-// so there it is not lost: nothing holds a second copy in a group of one.
+// LoseKV implements fault.Target. A compacted journal cannot rebuild the store, so
+// there it is lost only while another replica has all of its own.
 func (d *disks) LoseKV(node proc.NodeID) bool {
-	if d.run.settings.shard.CompactKeep > 0 {
-		return false
-	}
 	lost := false
 	for _, s := range d.of(node) {
+		if d.run.settings.shard.CompactKeep > 0 && !d.copied(s) {
+			continue
+		}
 		lost = lost || s.kv.Len() > 0
 		s.kv.Lose()
 	}
 	return lost
+}
+
+// copied tells whether another replica of the shard has its derived state.
+func (d *disks) copied(s *store) bool {
+	return slices.ContainsFunc(d.stores, func(other *store) bool {
+		p, ok := d.run.world.Process(other.addr).(*shard.Shard)
+		return ok && other != s && other.identity.Shard == s.identity.Shard && d.run.world.Running(other.addr) && p.Serving()
+	})
 }
 
 // CrashClient implements fault.Target.

@@ -15,8 +15,12 @@ import (
 // A frame is for one replica. Its receiver looks at who sent it before at what
 // it says: From is a claim.
 
-// Peers is the kind of frames between replicas.
-const Peers Kind = 3
+// Peers is the kind of frames between replicas that hold Raft's messages, and
+// Transfers of those that hold state.
+const (
+	Peers     Kind = 3
+	Transfers Kind = 4
+)
 
 // A PeerHeader says from which replica to which a frame is.
 type PeerHeader struct {
@@ -50,7 +54,7 @@ func KindOf(frame []byte) Kind {
 func OpenPeers(frame []byte) (Reader, PeerHeader, error) {
 	var h PeerHeader
 	r, err := open(frame)
-	if err == nil && r.Kind != Peers {
+	if err == nil && r.Kind != Peers && r.Kind != Transfers {
 		err = fmt.Errorf("%w: kind %d", ErrFrame, r.Kind)
 	}
 	if err != nil {

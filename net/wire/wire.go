@@ -2,7 +2,7 @@
 // clients, gateways and shards: frames of many, checked as a whole.
 //
 //	0   u32  magic "ADBF", little-endian as all fixed integers
-//	4   u8   version, u8 kind (1 commands, 2 answers, 3 between replicas), u16 zero
+//	4   u8   version, u8 kind (1 commands, 2 answers, 3 and 4 between replicas), u16 zero
 //	8   u32  items
 //	12  u32  body bytes
 //	16  u32  CRC-32C of bytes 4 to 16 and the body

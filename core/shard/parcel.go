@@ -1,0 +1,136 @@
+package shard
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"actordb/core"
+	"actordb/core/seal"
+	"actordb/disk"
+)
+
+// A parcel is what replicas say to each other about derived state:
+//
+//	ask       1  u need                                  a manifest of state as of entry need or later
+//	manifest  2  u at  u n, n × [32] hash of a chunk
+//	fetch     3  [32] name of a manifest  u chunk
+//	chunk     4  [32] name of a manifest  u chunk  b bytes
+//	none      5  nothing to give now: ask another replica, or later
+//
+// A manifest is named by the hash of its bytes. A chunk is pairs of the derived
+// store, in the order of their keys: b key b value each.
+type parcel struct {
+	kind  parcelKind
+	at    core.Index // ask, manifest
+	list  []seal.Hash
+	name  seal.Hash
+	chunk int
+	bytes []byte // aliases the frame
+}
+
+type parcelKind byte
+
+const (
+	parcelAsk      parcelKind = 1
+	parcelManifest parcelKind = 2
+	parcelFetch    parcelKind = 3
+	parcelChunk    parcelKind = 4
+	parcelNone     parcelKind = 5
+)
+
+const (
+	// chunkBytes of pairs make a chunk, and one pair at least: 256 KiB keep a
+	// step short.
+	chunkBytes = 256 << 10
+	chunkPairs = 1024
+	// chunksMax lets a manifest fit a frame: 48 GiB of state.
+	chunksMax = 200_000
+)
+
+var errParcel = errors.New("not a parcel")
+
+func (p *parcel) encode() []byte {
+	b := []byte{byte(p.kind)}
+	switch p.kind {
+	case parcelAsk:
+		b = binary.AppendUvarint(b, uint64(p.at))
+	case parcelManifest:
+		b = binary.AppendUvarint(b, uint64(p.at))
+		b = binary.AppendUvarint(b, uint64(len(p.list)))
+		for i := range p.list {
+			b = append(b, p.list[i][:]...)
+		}
+	case parcelFetch, parcelChunk:
+		b = append(b, p.name[:]...)
+		b = binary.AppendUvarint(b, uint64(p.chunk))
+		if p.kind == parcelChunk {
+			b = binary.AppendUvarint(b, uint64(len(p.bytes)))
+			b = append(b, p.bytes...)
+		}
+	}
+	return b
+}
+
+func decodeParcel(b []byte) (*parcel, error) {
+	if len(b) == 0 {
+		return nil, fmt.Errorf("%w: it is empty", errParcel)
+	}
+	p := &parcel{kind: parcelKind(b[0])}
+	r := fields{b: b, at: 1}
+	switch p.kind {
+	case parcelAsk:
+		p.at = core.Index(r.uvarint())
+	case parcelManifest:
+		p.at = core.Index(r.uvarint())
+		n := r.uvarint()
+		if n > chunksMax || n > uint64(len(b)/len(seal.Hash{})) {
+			return nil, fmt.Errorf("%w: %d chunks", errParcel, n)
+		}
+		p.list = make([]seal.Hash, n)
+		for i := range p.list {
+			copy(p.list[i][:], r.bytes(len(p.list[i])))
+		}
+	case parcelFetch, parcelChunk:
+		copy(p.name[:], r.bytes(len(p.name)))
+		n := r.uvarint()
+		if n >= chunksMax {
+			return nil, fmt.Errorf("%w: chunk %d", errParcel, n)
+		}
+		p.chunk = int(n)
+		if p.kind == parcelChunk {
+			p.bytes = r.bytes(int(min(r.uvarint(), core.FrameBytesMax)))
+		}
+	case parcelNone:
+	default:
+		return nil, fmt.Errorf("%w: kind %d", errParcel, b[0])
+	}
+	if err := r.end(); err != nil {
+		return nil, fmt.Errorf("%w: %w", errParcel, err)
+	}
+	return p, nil
+}
+
+// cutChunk takes as many of the pairs as make a chunk.
+func cutChunk(pairs []disk.Pair) (chunk []byte, used int) {
+	for used < len(pairs) && (used == 0 || len(chunk) < chunkBytes) {
+		p := &pairs[used]
+		chunk = binary.AppendUvarint(chunk, uint64(len(p.Key)))
+		chunk = append(chunk, p.Key...)
+		chunk = binary.AppendUvarint(chunk, uint64(len(p.Value)))
+		chunk = append(chunk, p.Value...)
+		used++
+	}
+	return chunk, used
+}
+
+// pairsOf reads a chunk. The pairs alias it.
+func pairsOf(chunk []byte) (pairs []disk.Pair, err error) {
+	r := fields{b: chunk}
+	for r.err == nil && r.at < len(chunk) {
+		key := r.bytes(int(min(r.uvarint(), uint64(len(chunk)))))
+		value := r.bytes(int(min(r.uvarint(), uint64(len(chunk)))))
+		pairs = append(pairs, disk.Pair{Key: key, Value: value})
+	}
+	return pairs, r.end()
+}
