@@ -1,0 +1,311 @@
+package flow
+
+import (
+	"cmp"
+	"slices"
+
+	"actordb/core/row"
+	"actordb/core/zset"
+	"actordb/disk"
+)
+
+// aggregate gives a row for each key that there is: the key, then aggregates of
+// the rows with it. Without key it gives one row always, also for no rows.
+//
+// Counts and sums are linear in the rows of a group, so each keeps an
+// accumulator, and a step adds the weighted values of its delta: Σ(G + dG) =
+// ΣG + ΣdG. The others (min, max, lists) read the group, in order, from an
+// arrangement of their argument; min and max read one row, before the step and
+// after it, so that a retraction of the least finds the next. An aggregate of
+// distinct values reads a relation of distinct (key, value). The change is
+//
+//	d = [rows of touched keys after] - [rows of touched keys before]
+//
+// With an expiry column, groups whose time is below the step's bound are
+// dropped when the step ends, and nothing comes out: their rows stay in the
+// result for good. Rows for them are late from then on: the plan puts a
+// temporal filter of the same column and bound before the aggregate.
+type aggregate struct {
+	core
+	ports   []aggPort
+	columns []aggColumn
+	ordered []*orderedAgg
+	scalar  bool
+	expire  int // key column, or -1
+	expired int64
+	t       *table
+
+	hash    []uint64
+	groups  []int32
+	scratch floatScratch
+
+	order   []int32 // of the touched groups, while flushing
+	at      int
+	running bool
+}
+
+// aggPort is a port: where the key stands in its batches, and which
+// accumulators it feeds. Port 0 has all rows.
+type aggPort struct {
+	key  []int
+	accs []int
+}
+
+// aggColumn says where a column of the output comes from.
+type aggColumn struct{ acc, ordered int } // index, or -1
+
+func (o *aggregate) absorb(port int, in *zset.Batch) error {
+	p := &o.ports[port]
+	o.hash = in.Batch.Hash(p.key, o.hash[:0])
+	var err error
+	if o.groups, err = o.t.lookup(&in.Batch, p.key, o.hash, o.groups[:0]); err != nil {
+		return err
+	}
+	o.t.touch(o.groups)
+	if port == 0 {
+		for i, g := range o.groups {
+			o.t.total[g] += in.W[i]
+		}
+	}
+	for _, k := range p.accs {
+		if err := o.t.accs[k].add(in, o.groups, &o.scratch); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (o *aggregate) begin() error {
+	o.running, o.at = true, 0
+	if o.scalar && o.c.steps == 0 && len(o.t.touched) == 0 { // the row of no rows
+		none := row.Batch{N: 1}
+		var err error
+		if o.groups, err = o.t.lookup(&none, nil, none.Hash(nil, nil), o.groups[:0]); err != nil {
+			return err
+		}
+		o.t.touch(o.groups)
+	}
+	o.order = o.order[:0]
+	for i := range o.t.touched {
+		o.order = append(o.order, int32(i))
+	}
+	if len(o.ordered) == 0 {
+		return nil
+	}
+	all := make([]int, len(o.t.keyTypes))
+	for i := range all {
+		all[i] = i
+	}
+	slices.SortFunc(o.order, func(x, y int32) int {
+		g, h := o.t.touched[x], o.t.touched[y]
+		if c := cmp.Compare(o.t.hash[g], o.t.hash[h]); c != 0 {
+			return c
+		}
+		return compareKey(&o.t.keys, all, int(g), &o.t.keys, all, int(h))
+	})
+	for _, x := range o.ordered {
+		x.begin(all)
+	}
+	return nil
+}
+
+func (o *aggregate) flush(fuel int) (bool, error) {
+	if !o.running {
+		if err := o.begin(); err != nil {
+			return false, err
+		}
+	}
+	for ; o.at < len(o.order); o.at++ {
+		if fuel <= 0 {
+			return false, o.emitOut()
+		}
+		fuel--
+		i := int(o.order[o.at])
+		g := int(o.t.touched[i])
+		was, is := o.t.was[i] > 0, o.t.total[g] > 0
+		if o.scalar {
+			was, is = o.c.steps > 0, true
+		}
+		if !was && !is || was && is && len(o.ordered) == 0 && o.same(g, i) {
+			continue
+		}
+		for _, x := range o.ordered {
+			if err := x.read(o.t.hash[g], &o.t.keys, g, was, is); err != nil {
+				return false, err
+			}
+			fuel--
+		}
+		if was {
+			if err := o.put(o.t.before, i, g, -1); err != nil {
+				return false, err
+			}
+		}
+		if is {
+			if err := o.put(o.t.accs, g, g, 1); err != nil {
+				return false, err
+			}
+		}
+		if err := o.emitFull(); err != nil {
+			return false, err
+		}
+	}
+	o.running = false
+	return true, o.emitOut()
+}
+
+// same reports whether no accumulator of a touched group has changed.
+func (o *aggregate) same(g, i int) bool {
+	for k := range o.t.accs {
+		if !o.t.accs[k].same(&o.t.before[k], g, i) {
+			return false
+		}
+	}
+	return true
+}
+
+// put adds the row of group g with the accumulators in place i of accs to the
+// output, or, if one of its aggregates cannot be had, the error.
+func (o *aggregate) put(accs []acc, i, g int, w int64) error {
+	for k, c := range o.t.keys.Cols {
+		o.out.Cols[k].AppendRow(c, g)
+	}
+	var failed *row.Error
+	for k, col := range o.columns {
+		v := o.out.Cols[len(o.t.keys.Cols)+k]
+		var err *row.Error
+		if col.acc >= 0 {
+			err = accs[col.acc].result(v, i)
+		} else if x := o.ordered[col.ordered]; w < 0 {
+			v.AppendRow(&x.old, 0)
+			err = x.oldErr
+		} else {
+			v.AppendRow(&x.now, 0)
+			err = x.nowErr
+		}
+		if failed == nil {
+			failed = err
+		}
+	}
+	if failed != nil {
+		o.out.Batch.Truncate(o.out.N)
+		return o.c.errors.add(failed, w)
+	}
+	o.out.N++
+	o.out.W = append(o.out.W, w)
+	return nil
+}
+
+func (o *aggregate) commit() error {
+	if err := o.t.endStep(); err != nil || o.expire < 0 || o.c.bound <= o.expired {
+		return err
+	}
+	o.expired = o.c.bound
+	return o.t.discard(o.expire, o.c.bound)
+}
+
+func (o *aggregate) memBytes() int { return o.t.memBytes() }
+
+func (o *aggregate) attach(store zset.Store, prefix []byte) { o.t.state.Attach(store, prefix) }
+func (o *aggregate) spill(b *disk.Batch, most int) (bool, error) {
+	return o.t.spill(b, most)
+}
+func (o *aggregate) applied()                       { o.t.state.Applied() }
+func (o *aggregate) checkpoint(b *disk.Batch) error { return o.t.checkpoint(b) }
+func (o *aggregate) restore() error                 { return o.t.state.Restore() }
+
+// orderedAgg reads an aggregate off an arrangement of (key, …, argument), in
+// the order that the aggregate needs.
+type orderedAgg struct {
+	agg  Agg
+	in   *arrange
+	arg  int // column of the argument in the arrangement
+	out  row.Type
+	cols []int
+	rows zset.Rows
+
+	old, now       row.Vector // one value each
+	oldErr, nowErr *row.Error
+	lists          [2]row.Vector // elements of the two lists
+}
+
+func (x *orderedAgg) begin(cols []int) {
+	x.cols = cols
+	x.rows.Finder(x.in.a, x.in.a.State(), x.in.a.Delta())
+}
+
+// read computes the aggregate of a group before the step and after it.
+func (x *orderedAgg) read(h uint64, keys *row.Batch, g int, was, is bool) error {
+	x.old.Reset(x.out)
+	x.now.Reset(x.out)
+	x.oldErr, x.nowErr = nil, nil
+	x.rows.Find(h, keys, x.cols, g)
+	if x.agg.Kind == Min || x.agg.Kind == Max {
+		for (was && x.old.Len() == 0 || is && x.now.Len() == 0) && x.rows.Next() {
+			v := x.rows.B.Cols[x.arg]
+			if x.old.Len() == 0 && x.rows.Old > 0 {
+				x.old.AppendRow(v, x.rows.I)
+			}
+			if x.now.Len() == 0 && x.rows.Old+x.rows.Delta > 0 {
+				x.now.AppendRow(v, x.rows.I)
+			}
+		}
+		for _, v := range [2]*row.Vector{&x.old, &x.now} {
+			if v.Len() == 0 {
+				v.AppendNull()
+			}
+		}
+		return x.rows.Err
+	}
+	for i := range x.lists {
+		x.lists[i].Reset(x.in.a.Types()[x.arg])
+	}
+	var size [2]int64
+	for x.rows.Next() {
+		v := x.rows.B.Cols[x.arg]
+		for i, w := range [2]int64{x.rows.Old, x.rows.Old + x.rows.Delta} {
+			if w <= 0 {
+				continue
+			}
+			if size[i] += w; size[i] <= multiplicityMax {
+				x.lists[i].AppendRepeat(v, x.rows.I, int(w))
+			}
+		}
+	}
+	x.oldErr = x.list(&x.old, &x.lists[0], size[0])
+	x.nowErr = x.list(&x.now, &x.lists[1], size[1])
+	return x.rows.Err
+}
+
+// list appends the array or the string of the elements to v.
+func (x *orderedAgg) list(v, elems *row.Vector, size int64) *row.Error {
+	at := len(v.Data)
+	switch {
+	case size == 0:
+		v.AppendNull()
+		return nil
+	case size > row.ArrayElementsMax && x.agg.Kind == ArrayAgg || size > multiplicityMax || len(elems.Data) > row.ValueBytesMax:
+		v.AppendNull()
+		return row.Errorf(row.CodeTooLong, "a list of %d elements is too long", size)
+	case x.agg.Kind == ArrayAgg:
+		data, err := row.AppendArray(v.Data, elems, 0, elems.Len())
+		if err != nil {
+			v.AppendNull()
+			return row.Errorf(row.CodeTooLong, "%v", err)
+		}
+		v.Data = data
+	default:
+		for i := range elems.Len() {
+			if i > 0 && !x.agg.Delimiter.IsNull {
+				v.Data = append(v.Data, x.agg.Delimiter.B...)
+			}
+			v.Data = append(v.Data, elems.Bytes(i)...)
+		}
+	}
+	if len(v.Data)-at > row.ValueBytesMax {
+		v.Data = v.Data[:at]
+		v.AppendNull()
+		return row.Errorf(row.CodeTooLong, "a value has at most %d bytes", row.ValueBytesMax)
+	}
+	v.EndValue()
+	return nil
+}

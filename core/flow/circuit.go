@@ -1,0 +1,329 @@
+package flow
+
+import (
+	"encoding/binary"
+	"fmt"
+	"slices"
+
+	"actordb/core/row"
+	"actordb/core/zset"
+	"actordb/disk"
+)
+
+// Config bounds and places a circuit.
+type Config struct {
+	MemoryBytes int        // limit of what it holds; 0: a default
+	Store       zset.Store // where state is read that was spilled or restored; may be nil
+	Prefix      []byte     // of its keys there
+}
+
+// an op is an operator at work.
+type op interface {
+	// absorb takes a batch of its input port. It keeps nothing of it.
+	absorb(port int, in *zset.Batch) error
+	// flush emits what is due at the end of a step, about fuel rows at a time.
+	flush(fuel int) (done bool, err error)
+	// commit makes the step's delta a part of the state.
+	commit() error
+	// memBytes is what it holds.
+	memBytes() int
+}
+
+// a stateful op has state to store.
+type stateful interface {
+	attach(store zset.Store, prefix []byte)
+	spill(b *disk.Batch, most int) (bool, error)
+	applied()
+	checkpoint(b *disk.Batch) error
+	restore() error
+}
+
+type edge struct{ to, port int }
+
+// core is what every operator has: its place, where its output goes, scratch.
+type core struct {
+	c     *Circuit
+	types []row.Type // of the output
+	outs  []edge
+	out   *zset.Batch
+	errs  row.Errors
+}
+
+func (k *core) absorb(int, *zset.Batch) error { return nil }
+func (k *core) flush(int) (bool, error)       { return true, nil }
+func (k *core) commit() error                 { return nil }
+func (k *core) memBytes() int                 { return 0 }
+
+// emit hands a batch to whoever reads the operator.
+func (k *core) emit(b *zset.Batch) error {
+	if b.N == 0 {
+		return nil
+	}
+	for _, e := range k.outs {
+		if err := k.c.ops[e.to].absorb(e.port, b); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// emitOut emits k.out and empties it.
+func (k *core) emitOut() error {
+	err := k.emit(k.out)
+	k.out.Clear()
+	return err
+}
+
+// emitFull emits k.out if it is a chunk.
+func (k *core) emitFull() error {
+	if k.out.N < chunkRows {
+		return nil
+	}
+	return k.emitOut()
+}
+
+// A Circuit runs a plan.
+type Circuit struct {
+	config  Config
+	ops     []op
+	sources map[Node]*core
+	outputs []*output
+	errors  *errorSink
+	late    int64 // rows excluded because their time was over
+	bound   int64 // of this step: what has an older time is late
+	steps   uint64
+
+	flushing int // the op that Finish is at
+	begun    bool
+	failed   error
+}
+
+// Push gives a batch of changes to a source. The circuit keeps nothing of it.
+func (c *Circuit) Push(source Node, in *zset.Batch) error {
+	if c.failed != nil {
+		return c.failed
+	}
+	s := c.sources[source]
+	switch {
+	case s == nil:
+		return fmt.Errorf("flow: node %d is no source", source)
+	case c.begun:
+		return fmt.Errorf("flow: a push while a step is being finished; finish it first")
+	case in.N != len(in.W) || in.N > row.BatchRowsMax:
+		return fmt.Errorf("flow: a batch of %d rows and %d weights; at most %d", in.N, len(in.W), row.BatchRowsMax)
+	case !slices.Equal(in.Types(), s.types):
+		return fmt.Errorf("flow: a batch of %v for a source of %v", in.Types(), s.types)
+	}
+	if err := s.emit(in); err != nil {
+		return c.fail(err)
+	}
+	return c.checkMemory()
+}
+
+// Advance sets the bound of this step and of those after it: rows whose time
+// is older are late, and state that only older ones need is discarded when the
+// step ends. It never goes back.
+func (c *Circuit) Advance(bound int64) { c.bound = max(c.bound, bound) }
+
+// Finish works on the end of the step, through about fuel rows. When it is
+// done, the outputs hold the step's changes.
+func (c *Circuit) Finish(fuel int) (done bool, err error) {
+	if c.failed != nil {
+		return false, c.failed
+	}
+	if !c.begun {
+		c.begun, c.flushing = true, 0
+	}
+	for c.flushing < len(c.ops) {
+		done, err := c.ops[c.flushing].flush(fuel)
+		if err != nil {
+			return false, c.fail(err)
+		}
+		if err := c.checkMemory(); err != nil {
+			return false, err
+		}
+		if !done {
+			return false, nil
+		}
+		c.flushing++
+	}
+	for _, o := range c.ops {
+		if err := o.commit(); err != nil {
+			return false, c.fail(err)
+		}
+	}
+	c.begun = false
+	c.steps++
+	return true, nil
+}
+
+// Step pushes one batch for each source that has one, and finishes the step.
+func (c *Circuit) Step(in map[Node]*zset.Batch) error {
+	for n := range Node(len(c.ops)) {
+		if b := in[n]; b != nil {
+			if err := c.Push(n, b); err != nil {
+				return err
+			}
+		}
+	}
+	for {
+		if done, err := c.Finish(1 << 20); done || err != nil {
+			return err
+		}
+	}
+}
+
+// fail keeps the first error: a circuit that failed in the middle of a step has
+// taken in a part of it.
+func (c *Circuit) fail(err error) error {
+	if c.failed == nil {
+		c.failed = err
+	}
+	return c.failed
+}
+
+func (c *Circuit) checkMemory() error {
+	if used := c.MemBytes(); used > c.config.MemoryBytes {
+		return c.fail(&MemoryError{used, c.config.MemoryBytes})
+	}
+	return nil
+}
+
+// MemBytes is the memory that the circuit's state and outputs hold.
+func (c *Circuit) MemBytes() (n int) {
+	for _, o := range c.ops {
+		n += o.memBytes()
+	}
+	return n
+}
+
+// Steps is how many steps were finished.
+func (c *Circuit) Steps() uint64 { return c.steps }
+
+// Bound is what Advance has set.
+func (c *Circuit) Bound() int64 { return c.bound }
+
+// Late is how many rows (weights, without their sign) were excluded because
+// their time was over. The rows themselves come out of the late node.
+func (c *Circuit) Late() int64 { return c.late }
+
+// Output returns the change of output i in the step that ended last:
+// consolidated, in an order that depends on the rows alone. It is good until
+// the next Push.
+func (c *Circuit) Output(i int) *zset.Batch { return c.outputs[i].result }
+
+// Error is the error that the results so far must be refused with, if any: of
+// several, one that depends on the data alone.
+func (c *Circuit) Error() (*row.Error, error) { return c.errors.first() }
+
+// Spill adds writes of about most bytes of state to b, so that Applied can free
+// their memory. It reports whether there was something to write. Call it between
+// steps.
+func (c *Circuit) Spill(b *disk.Batch, most int) (bool, error) {
+	if c.begun {
+		return false, nil
+	}
+	any := false
+	from := b.Bytes
+	for _, o := range c.ops {
+		if s, ok := o.(stateful); ok && b.Bytes-from < most {
+			wrote, err := s.spill(b, most-(b.Bytes-from))
+			if err != nil {
+				return false, c.fail(err)
+			}
+			any = any || wrote
+		}
+	}
+	return any, nil
+}
+
+// Applied says that the batches that Spill has filled are applied.
+func (c *Circuit) Applied() {
+	for _, o := range c.ops {
+		if s, ok := o.(stateful); ok {
+			s.applied()
+		}
+	}
+}
+
+// metaVersion is the version of the circuit's own record, and of the states of
+// its operators.
+const metaVersion = 1
+
+func (c *Circuit) metaKey() []byte { return append(slices.Clone(c.config.Prefix), 'c') }
+
+func (c *Circuit) opPrefix(i int) []byte {
+	return binary.BigEndian.AppendUint32(append(slices.Clone(c.config.Prefix), 'o'), uint32(i))
+}
+
+// Checkpoint adds to b what Restore needs to begin where the last step ended,
+// and cut, the caller's name of that place. All of b is to be applied at once,
+// before what the next Checkpoint or Spill writes.
+func (c *Circuit) Checkpoint(b *disk.Batch, cut []byte) error {
+	if c.failed != nil {
+		return c.failed
+	}
+	if c.begun {
+		return fmt.Errorf("flow: a checkpoint within a step")
+	}
+	for _, o := range c.ops {
+		if s, ok := o.(stateful); ok {
+			if err := s.checkpoint(b); err != nil {
+				return c.fail(err)
+			}
+		}
+	}
+	m := []byte{metaVersion}
+	m = binary.AppendUvarint(m, uint64(len(c.ops)))
+	m = binary.AppendUvarint(m, c.steps)
+	m = binary.AppendVarint(m, c.late)
+	m = binary.AppendVarint(m, c.bound)
+	m = append(m, cut...)
+	b.Put(c.metaKey(), m)
+	return nil
+}
+
+// Restore makes a circuit that was just built what it was at the checkpoint
+// that the store holds, and returns its cut. found is false if there is none.
+func (c *Circuit) Restore() (cut []byte, found bool, err error) {
+	if c.config.Store == nil || c.steps > 0 || c.begun {
+		return nil, false, fmt.Errorf("flow: only a new circuit with a store can be restored")
+	}
+	m, found, err := c.config.Store.Get(c.metaKey())
+	if err != nil || !found {
+		return nil, false, err
+	}
+	damage := &zset.DamageError{Key: c.metaKey(), What: "is of another plan or version"}
+	if len(m) == 0 || m[0] != metaVersion {
+		return nil, true, damage
+	}
+	m = m[1:]
+	ops, n := binary.Uvarint(m)
+	if n <= 0 || ops != uint64(len(c.ops)) {
+		return nil, true, damage
+	}
+	m = m[n:]
+	steps, n := binary.Uvarint(m)
+	if n <= 0 {
+		return nil, true, damage
+	}
+	m = m[n:]
+	late, n := binary.Varint(m)
+	if n <= 0 {
+		return nil, true, damage
+	}
+	m = m[n:]
+	bound, n := binary.Varint(m)
+	if n <= 0 {
+		return nil, true, damage
+	}
+	for _, o := range c.ops {
+		if s, ok := o.(stateful); ok {
+			if err := s.restore(); err != nil {
+				return nil, true, c.fail(err)
+			}
+		}
+	}
+	c.steps, c.late, c.bound = steps, late, bound
+	return slices.Clone(m[n:]), true, nil
+}
