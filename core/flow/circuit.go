@@ -85,6 +85,7 @@ func (k *core) emitFull() error {
 // A Circuit runs a plan.
 type Circuit struct {
 	config  Config
+	plan    uint64 // which plan this is: its operators, their types and inputs
 	ops     []op
 	sources map[Node]*core
 	outputs []*output
@@ -274,7 +275,7 @@ func (c *Circuit) Checkpoint(b *disk.Batch, cut []byte) error {
 		}
 	}
 	m := []byte{metaVersion}
-	m = binary.AppendUvarint(m, uint64(len(c.ops)))
+	m = binary.LittleEndian.AppendUint64(m, c.plan)
 	m = binary.AppendUvarint(m, c.steps)
 	m = binary.AppendVarint(m, c.late)
 	m = binary.AppendVarint(m, c.bound)
@@ -297,12 +298,10 @@ func (c *Circuit) Restore() (cut []byte, found bool, err error) {
 	if len(m) == 0 || m[0] != metaVersion {
 		return nil, true, damage
 	}
-	m = m[1:]
-	ops, n := binary.Uvarint(m)
-	if n <= 0 || ops != uint64(len(c.ops)) {
+	if m = m[1:]; len(m) < 8 || binary.LittleEndian.Uint64(m) != c.plan {
 		return nil, true, damage
 	}
-	m = m[n:]
+	m = m[8:]
 	steps, n := binary.Uvarint(m)
 	if n <= 0 {
 		return nil, true, damage

@@ -21,6 +21,8 @@ type join struct {
 	phase, run int // of the present slice: which term, and which two runs of it
 	l, r       zset.Cursor
 	open       bool
+	amid       bool // among the pairs of one hash, whose right rows begin at begin
+	begin      zset.Cursor
 
 	lsel, rsel []int32 // pairs of rows of lblk and rblk, and their weights
 	w          []int64
@@ -64,7 +66,7 @@ func (o *join) flush(fuel int) (bool, error) {
 	return true, o.send()
 }
 
-// merge goes through two runs, both by rising hash. It may stop between keys.
+// merge goes through two runs, both by rising hash. It stops when fuel is used up.
 func (o *join) merge(fuel *int) (done bool, err error) {
 	l, r := &o.l, &o.r
 	for l.Valid() && r.Valid() {
@@ -91,25 +93,36 @@ func (o *join) merge(fuel *int) (done bool, err error) {
 	return true, r.Err
 }
 
-// pairs joins all rows of one hash, and moves both cursors past it.
+// pairs joins the rows of one hash, and moves both cursors past it. It may stop
+// at any pair: the right cursor then is amid the rows of the hash.
 func (o *join) pairs(h uint64, fuel *int) error {
 	l, r := &o.l, &o.r
 	lk, rk := o.left.a.Key(), o.right.a.Key()
-	begin := *r
-	for ; l.Valid() && l.Hash() == h; l.Next() {
-		if anyNull(&l.B.Batch.Batch, lk, l.I) {
-			continue
-		}
-		for *r = begin; r.Valid() && r.Hash() == h; r.Next() {
-			*fuel--
-			if !sameKey(&l.B.Batch.Batch, lk, l.I, &r.B.Batch.Batch, rk, r.I) {
-				continue
-			}
-			if err := o.pair(l, r); err != nil {
-				return err
-			}
-		}
+	if !o.amid {
+		o.amid, o.begin = true, *r
 	}
+	for l.Valid() && l.Hash() == h {
+		if !anyNull(&l.B.Batch.Batch, lk, l.I) {
+			for ; r.Valid() && r.Hash() == h; r.Next() {
+				if *fuel <= 0 {
+					return nil
+				}
+				*fuel--
+				if !sameKey(&l.B.Batch.Batch, lk, l.I, &r.B.Batch.Batch, rk, r.I) {
+					continue
+				}
+				if err := o.pair(l, r); err != nil {
+					return err
+				}
+			}
+			if r.Err != nil {
+				return r.Err
+			}
+		}
+		l.Next()
+		*r = o.begin
+	}
+	o.amid = false
 	for r.Valid() && r.Hash() == h {
 		r.Next()
 	}

@@ -29,7 +29,7 @@ type planned struct {
 	types  []row.Type
 	source bool
 	make   func(k core, ops []op) op
-	what   string
+	what   string // its kind and parameters, but for expressions
 }
 
 // NewPlan returns an empty plan.
@@ -160,7 +160,7 @@ func (p *Plan) arrangeTimed(in Node, o zset.Order, discard int) Node {
 		return -1
 	}
 	types := p.Types(in)
-	n := p.add("arrange", types, []Node{in}, func(k core, _ []op) op {
+	n := p.add(fmt.Sprint("arrange ", o, discard), types, []Node{in}, func(k core, _ []op) op {
 		return &arrange{core: k, a: zset.NewArrangement(types, o), discard: discard}
 	})
 	p.shared[name] = n
@@ -174,7 +174,7 @@ func (p *Plan) reads(what string, types []row.Type, make func(k core, ops []op) 
 			return -1
 		}
 	}
-	return p.add(what, types, nil, make)
+	return p.add(fmt.Sprint(what, " of ", from), types, nil, make)
 }
 
 func arranged(ops []op, n Node) *arrange { return ops[n].(*arrange) }
@@ -293,7 +293,7 @@ func (p *Plan) unmatched(n Node, key []int, other Node, otherKey []int, on bool,
 func (p *Plan) bySemi(n Node, key []int, keys Node, anti, nullSafe bool) Node {
 	l := p.arrange(n, zset.Order{Key: key})
 	r := p.arrange(keys, p.wholeRow(keys))
-	return p.reads("semi join", p.Types(n), func(k core, ops []op) op {
+	return p.reads(fmt.Sprint("semi join ", anti, nullSafe), p.Types(n), func(k core, ops []op) op {
 		return &semi{core: k, left: arranged(ops, l), right: arranged(ops, r), anti: anti, nullSafe: nullSafe}
 	}, l, r)
 }
@@ -345,7 +345,7 @@ func (p *Plan) Set(kind SetKind, l, r Node) Node {
 		return p.fail("set operation: columns of types %v and %v", p.Types(l), p.Types(r))
 	}
 	la, ra := p.arrange(l, p.wholeRow(l)), p.arrange(r, p.wholeRow(r))
-	return p.reads("set operation", p.Types(l), func(k core, ops []op) op {
+	return p.reads(fmt.Sprint("set operation ", kind), p.Types(l), func(k core, ops []op) op {
 		return &setOp{core: k, kind: kind, left: arranged(ops, la), right: arranged(ops, ra)}
 	}, la, ra)
 }
@@ -369,7 +369,7 @@ func (p *Plan) TopK(in Node, t TopK) Node {
 		limit = most
 	}
 	offset := min(t.Offset, most)
-	return p.reads("top-k", p.Types(in), func(k core, ops []op) op {
+	return p.reads(fmt.Sprint("top-k ", t), p.Types(in), func(k core, ops []op) op {
 		return &topK{core: k, in: arranged(ops, a), offset: offset, limit: limit}
 	}, a)
 }
@@ -383,7 +383,7 @@ func (p *Plan) Temporal(in Node, col int) Node {
 	types := p.Types(in)
 	// The late node comes first: who reads it comes after both.
 	l := p.add("late rows", types, nil, func(k core, _ []op) op { return &pass{k} })
-	n := p.add("temporal filter", types, []Node{in}, func(k core, ops []op) op {
+	n := p.add(fmt.Sprint("temporal filter ", col), types, []Node{in}, func(k core, ops []op) op {
 		return &temporal{core: k, col: col, late: ops[l].(*pass)}
 	})
 	p.lates[n] = l
@@ -415,6 +415,14 @@ func (p *Plan) Materialize(in Node, o zset.Order) Node { return p.arrange(in, o)
 // View is what a node of Materialize holds.
 func (c *Circuit) View(n Node) *zset.Arrangement { return c.ops[n].(*arrange).a }
 
+// describe is a text of the plan's graph.
+func (p *Plan) describe() (text []byte) {
+	for _, n := range p.nodes {
+		text = fmt.Appendln(text, n.what, n.inputs, n.types)
+	}
+	return text
+}
+
 // Build makes a circuit of the plan.
 func (p *Plan) Build(config Config) (*Circuit, error) {
 	if p.err != nil {
@@ -430,6 +438,7 @@ func (p *Plan) Build(config Config) (*Circuit, error) {
 			outs[in] = append(outs[in], edge{i, port})
 		}
 	}
+	c.plan = row.HashBytes(metaVersion, p.describe())
 	for i, n := range p.nodes {
 		o := n.make(core{c: c, types: n.types, outs: outs[i], out: zset.NewBatch(n.types)}, c.ops)
 		if n.source {

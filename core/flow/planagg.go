@@ -1,6 +1,7 @@
 package flow
 
 import (
+	"fmt"
 	"slices"
 
 	"actordb/core/row"
@@ -48,7 +49,7 @@ func (p *Plan) Aggregate(in Node, spec Aggregate) Node {
 		}
 		types = append(types, t)
 	}
-	n := p.add("aggregate", types, b.inputs, func(k core, ops []op) op {
+	n := p.add(fmt.Sprint("aggregate ", spec.Key, spec.Aggs, spec.Expire), types, b.inputs, func(k core, ops []op) op {
 		accs := make([]acc, len(b.accs))
 		for i, a := range b.accs {
 			accs[i] = newAcc(a.agg, a.arg, a.out)
@@ -207,7 +208,7 @@ func (p *Plan) Window(in Node, spec Window) Node {
 	a := p.arrange(in, zset.Order{Key: spec.Partition, Sorts: spec.Sorts})
 	all := append(slices.Clone(p.Types(in)), types...)
 	inTypes := p.Types(in)
-	return p.reads("window", all, func(k core, ops []op) op {
+	return p.reads(fmt.Sprint("window ", spec), all, func(k core, ops []op) op {
 		o := &window{core: k, in: arranged(ops, a), sorts: spec.Sorts, funcs: spec.Funcs, types: types, both: zset.NewBatch(all)}
 		for _, x := range accs {
 			o.accs = append(o.accs, newAcc(x.agg, x.arg, x.out))

@@ -241,7 +241,7 @@ func (s *floatSum) result(n int64, single bool) (int64, *row.Error) {
 	f, _ := q.Float64()
 	if single {
 		g, _ := q.Float32()
-		f = float64(g)      //arch:allow float: exact
+		f = float64(g) //arch:allow float: exact
 	}
 	if math.IsInf(f, 0) { //arch:allow float: overflow of the conversion
 		return 0, row.Errorf(row.CodeOutOfRange, "value out of range: overflow")

@@ -66,23 +66,68 @@ func appendNumericDigits(dst []byte, neg bool, digits []byte, exp int) ([]byte, 
 
 // AppendNumericInt writes an integer.
 func AppendNumericInt(dst []byte, x int64) []byte {
-	var room [20]byte
-	digits := strconv.AppendInt(room[:0], x, 10)
-	if x < 0 {
-		digits = digits[1:]
-	}
-	dst, _ = appendNumericDigits(dst, x < 0, digits, 0)
+	dst, _ = AppendNumericScaled(dst, x, 0)
 	return dst
 }
 
 // AppendNumericScaled writes coef times 10 to the exp.
 func AppendNumericScaled(dst []byte, coef int64, exp int) ([]byte, error) {
-	var room [20]byte
-	digits := strconv.AppendInt(room[:0], coef, 10)
+	u := uint64(coef)
+	var flip byte
+	class := byte(numPos)
 	if coef < 0 {
-		digits = digits[1:]
+		u, flip, class = -u, 0xff, numNeg
 	}
-	return appendNumericDigits(dst, coef < 0, digits, exp)
+	if u == 0 {
+		return append(dst, numZero), nil
+	}
+	for u%10 == 0 {
+		u /= 10
+		exp++
+	}
+	// Pairs of digits, the last one first.
+	var pairs [11]byte
+	n := 0
+	odd := decimalDigits(u)&1 != 0
+	rest := u
+	if odd {
+		pairs[0] = byte(u%10*10) + 1
+		rest, n = u/10, 1
+	}
+	for ; rest > 0; n++ {
+		pairs[n] = byte(rest%100) + 1
+		rest /= 100
+	}
+	e := exp + 2*n
+	if odd {
+		e--
+	}
+	if e > NumericExponentMax || e < -NumericExponentMax {
+		return dst, errorf(CodeOutOfRange, "value overflows numeric format: at most %d digits", NumericDigitsMax)
+	}
+	dst = append(dst, class, byte((e+numBias)>>8)^flip, byte(e+numBias)^flip)
+	for n--; n >= 0; n-- {
+		dst = append(dst, pairs[n]^flip)
+	}
+	return append(dst, flip), nil
+}
+
+// decimalDigits is how many digits u has.
+func decimalDigits(u uint64) int {
+	n := 1
+	for u >= 10000 {
+		u /= 10000
+		n += 4
+	}
+	switch {
+	case u >= 1000:
+		return n + 3
+	case u >= 100:
+		return n + 2
+	case u >= 10:
+		return n + 1
+	}
+	return n
 }
 
 // AppendNumeric writes a decimal.

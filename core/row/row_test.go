@@ -146,6 +146,11 @@ func TestNumericOrder(t *testing.T) {
 			t.Fatalf("%x decodes and encodes as %x, %v", v.Bytes(0), again, err)
 		}
 		if coef, exp, ok := NumericSmall(v.Bytes(0)); ok {
+			if again, err := AppendNumericScaled(nil, coef, exp); err != nil || !bytes.Equal(again, v.Bytes(0)) {
+				t.Fatalf("%d times 10 to the %d is written as %x, not %x, %v", coef, exp, again, v.Bytes(0), err)
+			}
+		}
+		if coef, exp, ok := NumericSmall(v.Bytes(0)); ok {
 			z := apd.New(coef, int32(exp))
 			if z.Cmp(&x) != 0 {
 				t.Fatalf("%s is small as %s", &x, z)

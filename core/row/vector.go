@@ -167,9 +167,11 @@ func (v *Vector) AppendRange(src *Vector, lo, hi int) {
 		from, to := src.Off[lo], src.Off[hi]
 		base := uint32(len(v.Data)) - from
 		v.Data = append(v.Data, src.Data[from:to]...)
+		ends := v.Off
 		for _, o := range src.Off[lo+1 : hi+1] {
-			v.Off = append(v.Off, o+base)
+			ends = append(ends, o+base)
 		}
+		v.Off = ends
 	}
 	if len(src.Nulls) > lo>>6 {
 		for i := lo; i < hi; i++ {
@@ -191,12 +193,12 @@ func (v *Vector) AppendGather(src *Vector, sel []int32) {
 			out[k] = in[i]
 		}
 	} else {
-		off, data := src.Off, v.Data
+		from, off, data, ends := src.Data, src.Off, v.Data, v.Off
 		for _, i := range sel {
-			data = append(data, src.Data[off[i]:off[i+1]]...)
-			v.Off = append(v.Off, uint32(len(data)))
+			data = append(data, from[off[i]:off[i+1]]...)
+			ends = append(ends, uint32(len(data)))
 		}
-		v.Data = data
+		v.Data, v.Off = data, ends
 	}
 	if len(src.Nulls) > 0 {
 		for k, i := range sel {

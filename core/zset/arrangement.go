@@ -18,10 +18,14 @@ type Arrangement struct {
 	mergeAt int // merging joins the runs there and after it
 	sealing *merger
 
-	sorter Sorter
-	free   []*Block // memory to be used again
-	mem    int      // bytes of blocks in memory
-	nextID uint64   // of runs and blocks
+	sorter  Sorter
+	picking picking
+	now     merger   // the one of mergeNow
+	free    []*Block // memory to be used again
+	runless []*Run
+	mem     int    // bytes of blocks in memory
+	blocks  int    // how many these are
+	nextID  uint64 // of runs and blocks
 
 	storage storage
 }
@@ -59,6 +63,12 @@ func (a *Arrangement) Delta() []*Run { return a.delta }
 
 func (a *Arrangement) newRun() *Run {
 	a.nextID++
+	if n := len(a.runless); n > 0 {
+		r := a.runless[n-1]
+		a.runless = a.runless[:n-1]
+		*r = Run{owner: a, id: a.nextID, blocks: r.blocks[:0], first: r.first[:0]}
+		return r
+	}
 	return &Run{owner: a, id: a.nextID}
 }
 
@@ -75,8 +85,15 @@ func (a *Arrangement) newBlock() *Block {
 	return b
 }
 
-// freeBlocksMax bounds the memory kept for blocks to come.
+// freeBlocksMax bounds the memory kept for blocks to come, beside an eighth of
+// what is in use.
 const freeBlocksMax = 16
+
+func (a *Arrangement) recycle(b *Block) {
+	if len(a.free) < freeBlocksMax+a.blocks/8 {
+		a.free = append(a.free, b)
+	}
+}
 
 // drop forgets a run, whose rows stand in another one now.
 func (a *Arrangement) drop(r *Run) {
@@ -84,8 +101,9 @@ func (a *Arrangement) drop(r *Run) {
 		ref := &r.blocks[i]
 		if ref.mem != nil {
 			a.mem -= ref.bytes
-			if len(a.free) < freeBlocksMax && !ref.settle {
-				a.free = append(a.free, ref.mem)
+			a.blocks--
+			if !ref.settle {
+				a.recycle(ref.mem)
 			}
 		}
 		if ref.id != 0 {
@@ -93,7 +111,10 @@ func (a *Arrangement) drop(r *Run) {
 			a.storage.forget(ref.id)
 		}
 	}
-	r.blocks = nil
+	clear(r.blocks)
+	if len(a.runless) < freeBlocksMax && cap(r.blocks) <= freeBlocksMax {
+		a.runless = append(a.runless, r)
+	}
 }
 
 // Add puts a batch into the delta.
@@ -130,7 +151,8 @@ func (a *Arrangement) Add(b *Batch) error {
 
 // mergeNow joins the runs i and i+1 of a list.
 func (a *Arrangement) mergeNow(list *[]*Run, i int) error {
-	m := newMerger(a, (*list)[i], (*list)[i+1])
+	m := &a.now
+	*m = newMerger(a, (*list)[i], (*list)[i+1])
 	if _, err := m.work((*list)[i].n + (*list)[i+1].n + 2); err != nil {
 		return err
 	}
@@ -142,9 +164,7 @@ func (a *Arrangement) mergeNow(list *[]*Run, i int) error {
 func (a *Arrangement) replace(list *[]*Run, i int, m *merger) {
 	a.drop((*list)[i])
 	a.drop((*list)[i+1])
-	if len(a.free) < freeBlocksMax {
-		a.free = append(a.free, m.blk)
-	}
+	a.recycle(m.blk)
 	if m.out.n == 0 {
 		*list = slices.Delete(*list, i, i+2)
 		return
@@ -158,7 +178,8 @@ func (a *Arrangement) Seal(fuel int) (done bool, err error) {
 	for len(a.delta) > 1 {
 		n := len(a.delta)
 		if a.sealing == nil {
-			a.sealing = newMerger(a, a.delta[n-2], a.delta[n-1])
+			m := newMerger(a, a.delta[n-2], a.delta[n-1])
+			a.sealing = &m
 		}
 		done, err := a.sealing.work(fuel)
 		if err != nil || !done {
@@ -199,7 +220,8 @@ func (a *Arrangement) Commit() error {
 		}
 		if a.runs[i].n+a.runs[i+1].n > mergeNowRows {
 			if a.merging == nil {
-				a.merging, a.mergeAt = newMerger(a, a.runs[i], a.runs[i+1]), i
+				m := newMerger(a, a.runs[i], a.runs[i+1])
+				a.merging, a.mergeAt = &m, i
 			}
 			break
 		}

@@ -8,7 +8,7 @@ const (
 	blockRows = row.ChunkRows
 	// mergeFactor: a run is merged with the one before it unless that is this
 	// many times longer. Larger means fewer copies and more runs to look into.
-	mergeFactor = 2
+	mergeFactor = 4
 	// cacheBlocks bounds the stored blocks that an arrangement holds decoded.
 	cacheBlocks = 16
 	// storedBytesMax bounds a stored block that is read.

@@ -1,20 +1,28 @@
 package zset
 
-import "actordb/core/row"
+import (
+	"slices"
+
+	"actordb/core/row"
+)
 
 // A merger makes one run of two, in steps.
 type merger struct {
 	a, b Cursor
 	out  *Run
 	blk  *Block
-
-	sel []int32 // rows for blk: i of a's block, ^i of b's
-	w   []int64
-	h   []uint64
 }
 
-func newMerger(owner *Arrangement, a, b *Run) *merger {
-	return &merger{a: a.Cursor(), b: b.Cursor(), out: owner.newRun(), blk: owner.newBlock()}
+// A picking is memory for one stretch of a merge: rows that go into a block, i
+// of a's block or ^i of b's, their weights and hashes.
+type picking struct {
+	sel [blockRows]int32
+	w   [blockRows]int64
+	h   [blockRows]uint64
+}
+
+func newMerger(owner *Arrangement, a, b *Run) merger {
+	return merger{a: a.Cursor(), b: b.Cursor(), out: owner.newRun(), blk: owner.newBlock()}
 }
 
 // work merges until it has taken fuel rows or is done.
@@ -71,15 +79,17 @@ func (m *merger) finishBlock() {
 	m.blk = m.out.owner.newBlock()
 }
 
-// stretch merges rows of the two present blocks, at most most, and copies what
-// is left of them, a column at a time.
+// stretch merges rows of the two present blocks, at most most, and copies them,
+// a column at a time.
 func (m *merger) stretch(most int) (taken int, err error) {
-	m.sel, m.w, m.h = m.sel[:0], m.w[:0], m.h[:0]
 	a, b := m.a.B, m.b.B
 	i, j := m.a.I, m.b.I
 	ah, bh := a.Hash, b.Hash
 	o := &m.out.owner.order
-	for i < len(ah) && j < len(bh) && len(m.sel) < most {
+	p := &m.out.owner.picking
+	sel, ws, hs := p.sel[:most], p.w[:most], p.h[:most]
+	n := 0
+	for i < len(ah) && j < len(bh) && n < most {
 		x, y := ah[i], bh[j]
 		taken++
 		takeA := x < y
@@ -90,27 +100,29 @@ func (m *merger) stretch(most int) (taken int, err error) {
 				if err != nil {
 					return 0, err
 				}
+				sel[n], ws[n], hs[n] = int32(i), w, x
 				if w != 0 {
-					m.sel, m.w, m.h = append(m.sel, int32(i)), append(m.w, w), append(m.h, x)
+					n++
 				}
 				i, j = i+1, j+1
 				continue
 			}
 		}
 		if takeA {
-			m.sel, m.w, m.h = append(m.sel, int32(i)), append(m.w, a.W[i]), append(m.h, x)
+			sel[n], ws[n], hs[n] = int32(i), a.W[i], x
 			i++
 		} else {
-			m.sel, m.w, m.h = append(m.sel, ^int32(j)), append(m.w, b.W[j]), append(m.h, y)
+			sel[n], ws[n], hs[n] = ^int32(j), b.W[j], y
 			j++
 		}
+		n++
 	}
 	for k, c := range m.blk.Cols {
-		appendPicked(c, a.Cols[k], b.Cols[k], m.sel)
+		appendPicked(c, a.Cols[k], b.Cols[k], sel[:n])
 	}
-	m.blk.N += len(m.sel)
-	m.blk.W = append(m.blk.W, m.w...)
-	m.blk.Hash = append(m.blk.Hash, m.h...)
+	m.blk.N += n
+	m.blk.W = append(m.blk.W, ws[:n]...)
+	m.blk.Hash = append(m.blk.Hash, hs[:n]...)
 	m.a.I, m.b.I = i, j
 	if i == len(ah) {
 		m.a.open(m.a.k + 1)
@@ -121,7 +133,8 @@ func (m *merger) stretch(most int) (taken int, err error) {
 	return max(taken, 1), nil
 }
 
-// appendPicked appends row s of a, or row ^s of b if s is negative.
+// appendPicked appends row s of a, or row ^s of b if s is negative. Which one
+// is as random as hashes are: the loops pick without a branch.
 func appendPicked(out, a, b *row.Vector, sel []int32) {
 	if len(a.Nulls) > 0 || len(b.Nulls) > 0 {
 		for _, s := range sel {
@@ -134,24 +147,24 @@ func appendPicked(out, a, b *row.Vector, sel []int32) {
 		return
 	}
 	if out.Type.Fixed() {
-		dst, x, y := out.I, a.I, b.I
-		for _, s := range sel {
-			v := int64(0)
-			if s >= 0 {
-				v = x[s]
-			} else {
-				v = y[^s]
-			}
-			dst = append(dst, v)
+		at := len(out.I)
+		out.I = slices.Grow(out.I, len(sel))[:at+len(sel)]
+		dst := out.I[at:]
+		from := [2][]int64{a.I, b.I}
+		for k, s := range sel {
+			sign := s >> 31
+			dst[k] = from[sign&1][s^sign]
 		}
-		out.I = dst
 		return
 	}
+	data, off := out.Data, slices.Grow(out.Off, len(sel))
+	offs := [2][]uint32{a.Off, b.Off}
+	datas := [2][]byte{a.Data, b.Data}
 	for _, s := range sel {
-		if s >= 0 {
-			out.AppendBytes(a.Bytes(int(s)))
-		} else {
-			out.AppendBytes(b.Bytes(int(^s)))
-		}
+		sign := s >> 31
+		of, i := offs[sign&1], s^sign
+		data = append(data, datas[sign&1][of[i]:of[i+1]]...)
+		off = append(off, uint32(len(data)))
 	}
+	out.Data, out.Off = data, off
 }

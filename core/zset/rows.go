@@ -12,6 +12,7 @@ type Rows struct {
 	keyed   bool
 	hash    uint64
 	live    []int32 // cursors that are on rows of the walk
+	ties    []int32 // those on the present row
 
 	B     *Block // of the present row
 	I     int
@@ -25,7 +26,11 @@ func (r *Rows) Open(a *Arrangement, state, delta []*Run) {
 	r.reset(a, state, delta)
 	r.keyed = false
 	for i := range r.cursors {
-		r.live = append(r.live, int32(i))
+		if r.cursors[i].Valid() {
+			r.live = append(r.live, int32(i))
+		} else if r.Err = r.cursors[i].Err; r.Err != nil {
+			return
+		}
 	}
 }
 
@@ -80,20 +85,9 @@ func sameKey(a *row.Batch, ak []int, i int, b *row.Batch, bk []int, j int) bool 
 // Next goes to the next row and reports whether there is one.
 func (r *Rows) Next() bool {
 	for len(r.live) > 0 && r.Err == nil {
-		least := &r.cursors[r.live[0]]
-		if !least.Valid() {
-			if r.Err = least.Err; r.Err != nil {
-				return false
-			}
-			r.live = r.live[1:]
-			continue
-		}
-		for _, k := range r.live[1:] {
-			if c := &r.cursors[k]; c.Valid() && r.before(c, least) {
-				least = c
-			}
-		}
-		r.B, r.I, r.Old, r.Delta = least.B, least.I, 0, 0
+		r.least()
+		first := &r.cursors[r.ties[0]]
+		r.B, r.I, r.Old, r.Delta = first.B, first.I, 0, 0
 		r.take()
 		if r.Err == nil && (r.Old != 0 || r.Delta != 0) {
 			return true
@@ -102,37 +96,60 @@ func (r *Rows) Next() bool {
 	return false
 }
 
-func (r *Rows) before(c, d *Cursor) bool {
-	if ch, dh := c.Hash(), d.Hash(); ch != dh {
-		return ch < dh
+// least finds the live cursors that stand on the first row in order.
+func (r *Rows) least() {
+	r.ties = append(r.ties[:0], r.live[0])
+	least := &r.cursors[r.live[0]]
+	for _, k := range r.live[1:] {
+		c := &r.cursors[k]
+		switch o := r.compare(c, least); {
+		case o < 0:
+			least = c
+			r.ties = append(r.ties[:0], k)
+		case o == 0:
+			r.ties = append(r.ties, k)
+		}
 	}
-	return r.a.order.compare(&c.B.Batch.Batch, c.I, &d.B.Batch.Batch, d.I) < 0
 }
 
-// take adds up the weights of the present row, and moves all cursors past it.
-// A cursor that leaves the key ends.
+// compare orders the rows of two cursors; of a walk of one key it is not
+// needed to look at the key.
+func (r *Rows) compare(c, d *Cursor) int {
+	if r.keyed {
+		return row.CompareBy(r.a.order.rest, &c.B.Batch.Batch, c.I, &d.B.Batch.Batch, d.I)
+	}
+	if ch, dh := c.Hash(), d.Hash(); ch != dh {
+		if ch < dh {
+			return -1
+		}
+		return 1
+	}
+	return r.a.order.compare(&c.B.Batch.Batch, c.I, &d.B.Batch.Batch, d.I)
+}
+
+// take adds up the weights of the present row, and moves its cursors on. A
+// cursor that ends, or leaves the key, is no longer live.
 func (r *Rows) take() {
-	h := r.B.Hash[r.I]
-	kept := r.live[:0]
-	for _, k := range r.live {
+	for _, k := range r.ties {
 		c := &r.cursors[k]
-		if c.Valid() && c.Hash() == h && (c.B == r.B && c.I == r.I || row.SameRow(&c.B.Batch.Batch, c.I, &r.B.Batch.Batch, r.I)) {
-			to := &r.Old
-			if int(k) >= r.deltas {
-				to = &r.Delta
-			}
-			if *to, r.Err = Sum(*to, c.Weight()); r.Err != nil {
-				return
-			}
-			if c.Next(); c.Err != nil {
-				r.Err = c.Err
-				return
-			}
-			if !c.Valid() || r.keyed && (c.Hash() != h || !sameKey(&c.B.Batch.Batch, r.a.order.Key, c.I, &r.B.Batch.Batch, r.a.order.Key, r.I)) {
-				continue
+		to := &r.Old
+		if int(k) >= r.deltas {
+			to = &r.Delta
+		}
+		if *to, r.Err = Sum(*to, c.Weight()); r.Err != nil {
+			return
+		}
+		if c.Next(); c.Err != nil {
+			r.Err = c.Err
+			return
+		}
+		if !c.Valid() || r.keyed && (c.Hash() != r.hash || !sameKey(&c.B.Batch.Batch, r.a.order.Key, c.I, &r.B.Batch.Batch, r.a.order.Key, r.I)) {
+			for i, l := range r.live {
+				if l == k {
+					r.live = append(r.live[:i], r.live[i+1:]...)
+					break
+				}
 			}
 		}
-		kept = append(kept, k)
 	}
-	r.live = kept
 }

@@ -42,6 +42,7 @@ func (r *Run) push(b *Block) {
 	r.first = append(r.first, b.Hash[0])
 	r.n += b.N
 	r.owner.mem += r.blocks[len(r.blocks)-1].bytes
+	r.owner.blocks++
 }
 
 // block returns block k, from the store if need be.

@@ -177,6 +177,7 @@ func (a *Arrangement) Applied() {
 	a.eachRef(func(ref *blockRef) bool {
 		if ref.settle && ref.mem != nil {
 			a.mem -= ref.bytes
+			a.blocks--
 			ref.mem = nil
 		}
 		ref.settle = false
@@ -236,7 +237,7 @@ func (a *Arrangement) Restore() error {
 	if v := d.uvarint(); v != manifestVersion {
 		return &DamageError{key, fmt.Sprintf("is of version %d, not %d", v, manifestVersion)}
 	}
-	a.runs, a.delta, a.merging, a.sealing, a.mem = nil, nil, nil, nil, 0
+	a.runs, a.delta, a.merging, a.sealing, a.mem, a.blocks = nil, nil, nil, nil, 0, 0
 	s.dead, s.cache = nil, nil
 	named := map[uint64]bool{}
 	for range d.count(len(m)) {

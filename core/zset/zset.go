@@ -138,6 +138,7 @@ type Order struct {
 type order struct {
 	Order
 	full []row.Sort // key, sorts, and what columns are left
+	rest []row.Sort // full without the key
 }
 
 func newOrder(o Order, columns int) order {
@@ -149,6 +150,7 @@ func newOrder(o Order, columns int) order {
 			named[k] = true
 		}
 	}
+	keys := len(full)
 	for _, s := range o.Sorts {
 		if !named[s.Col] {
 			full = append(full, s)
@@ -160,7 +162,7 @@ func newOrder(o Order, columns int) order {
 			full = append(full, row.Sort{Col: c})
 		}
 	}
-	return order{o, full}
+	return order{o, full, full[keys:]}
 }
 
 func (o *order) compare(a *row.Batch, i int, b *row.Batch, j int) int {
