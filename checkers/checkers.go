@@ -254,9 +254,12 @@ type History struct {
 	Terms     Terms
 }
 
+// electionTicks is what a history's replicas wait for a leader (see NewOwner).
+const electionTicks = 10
+
 // All runs every checker. The taps are read once for those that need them.
 func All(h *History, options LinearizableOptions) []Result {
-	applied, raft, owner := NewApplied(), NewRaft(), NewOwner()
+	applied, raft, owner := NewApplied(), NewRaft(), NewOwner(electionTicks)
 	for i := range h.Logs {
 		applied.Add(&h.Logs[i])
 		owner.Decided(&h.Logs[i])

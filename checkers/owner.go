@@ -10,11 +10,17 @@ import (
 // Law:
 //
 //   - who acknowledges commands in a term was elected in it, alone
+//
 //   - what is acknowledged is the owner's own block, and that block is what takes
 //     effect at its index, wherever it does
+//
 //   - a block that takes effect was decided in the term in which it stands in the log
+//
 //   - reads that are confirmed reflect all that was acknowledged, by whomever, before
 //     the group was asked about them
+//
+//   - an owner that has been replaced gives up by itself, without a word of the next one:
+//     within three elections' time, by its own clock
 //
 // Examined counts acknowledgements and confirmed reads.
 type Owner struct {
@@ -22,6 +28,9 @@ type Owner struct {
 	effect map[blockKey]core.Term
 	acked  map[core.ShardID]core.Index // the highest
 	asks   map[replicaKey]ask
+	newest map[core.ShardID]core.Term // in which anybody was elected
+	stale  map[replicaKey]int         // ticks that it has led since it was replaced
+	most   int
 	result Result
 }
 
@@ -32,10 +41,11 @@ type ask struct {
 	acked core.Index // that they must reflect
 }
 
-// NewOwner makes an empty one.
-func NewOwner() *Owner {
+// NewOwner makes an empty one. A replica that hears of no leader for so many ticks
+// stands for election.
+func NewOwner(electionTicks int) *Owner {
 	return &Owner{owners: map[termKey]uint64{}, effect: map[blockKey]core.Term{}, acked: map[core.ShardID]core.Index{},
-		asks: map[replicaKey]ask{}, result: Result{Name: "owner", Verdict: Pass}}
+		asks: map[replicaKey]ask{}, newest: map[core.ShardID]core.Term{}, stale: map[replicaKey]int{}, most: 3 * electionTicks, result: Result{Name: "owner", Verdict: Pass}}
 }
 
 // Result is the verdict so far.
@@ -58,6 +68,9 @@ func (o *Owner) Add(r *GroupRecord) {
 			o.result.fail("shard %d has two owners in term %d, replicas %d and %d", r.Shard, r.Term, other, r.Replica)
 		}
 		o.owners[k] = r.Replica
+		o.newest[r.Shard] = max(o.newest[r.Shard], r.Term)
+	case Ticked:
+		o.ticked(r)
 	case Took:
 		k := blockKey{r.Shard, r.Index}
 		if before, ok := o.effect[k]; ok && before != r.Entry {
@@ -90,6 +103,17 @@ func (o *Owner) acknowledged(r *GroupRecord) {
 	}
 	o.effect[k] = r.Entry
 	o.acked[r.Shard] = max(o.acked[r.Shard], r.Index)
+}
+
+func (o *Owner) ticked(r *GroupRecord) {
+	k := replicaKey{r.Shard, r.Replica}
+	if o.newest[r.Shard] <= r.Term {
+		o.stale[k] = 0
+		return
+	}
+	if o.stale[k]++; o.stale[k] > o.most {
+		o.result.fail("%s leads term %d still, %d ticks after another one was elected in term %d", r.who(), r.Term, o.stale[k], o.newest[r.Shard])
+	}
 }
 
 func (o *Owner) confirmed(r *GroupRecord) {

@@ -34,6 +34,7 @@ const (
 	Acknowledged = "acknowledged" // it answers the commands of its own block at Index
 	Asked        = "asked"        // it asks its group whether it leads, for reads of states as of Index
 	Confirmed    = "confirmed"    // it answers these reads
+	Ticked       = "ticked"       // one of its ticks has passed, while it led
 	Restored     = "restored"     // its log begins anew after Index
 	Installed    = "installed"    // it has the state as of Index from another replica
 	Stored       = "stored"       // at the end an entry stands in its files
@@ -55,6 +56,8 @@ const (
 //     in an earlier term
 //   - state machine safety: at an index the same entry takes effect everywhere, in
 //     the order of the log, and it is never replaced
+//   - commit rule: what takes effect first at the leader is of its own term, or before
+//     an entry of that term that a majority has (section 3.6.2)
 //   - majority: what takes effect has been in the logs of a majority of the voters
 //   - a log begins anew only after an entry that took effect
 //   - the files say so too: what took effect stands in them at its index
@@ -91,6 +94,7 @@ type effect struct {
 type effectAt struct {
 	index core.Index
 	term  core.Term
+	seen  core.Term // term of the replica where it took effect first: it was committed in that or an earlier one
 }
 
 type termKey struct {
@@ -273,7 +277,7 @@ func (c *Raft) led(r *GroupRecord, l *replicaLog) {
 	l.led, l.term = r.Term, max(l.term, r.Term)
 	// Log matching makes the last one stand for all.
 	high := c.highest[r.Shard]
-	if have, ok := l.at(high.index); high.index > l.floor && (!ok || have != high.term) {
+	if have, ok := l.at(high.index); high.index > l.floor && high.seen < r.Term && (!ok || have != high.term) {
 		c.result.fail("leader completeness: %s is elected in term %d without entry %d.%d, which took effect", r.who(), r.Term, high.term, high.index)
 	}
 }
@@ -291,9 +295,10 @@ func (c *Raft) took(r *GroupRecord, l *replicaLog) {
 	if !seen {
 		c.effects[k] = effect{r.Entry, r.Digest}
 		if high := c.highest[r.Shard]; r.Index > high.index {
-			c.highest[r.Shard] = effectAt{r.Index, r.Entry}
+			c.highest[r.Shard] = effectAt{r.Index, r.Entry, r.Term}
 		}
 		c.majority(r, l)
+		c.ownTerm(r, l)
 		return
 	}
 	if first.term != r.Entry || first.digest != 0 && r.Digest != 0 && first.digest != r.Digest {
@@ -315,6 +320,21 @@ func (c *Raft) majority(r *GroupRecord, l *replicaLog) {
 	if !enough {
 		c.result.fail("majority: entry %d.%d takes effect at %s, and of the voters %b only %b have had it", r.Entry, r.Index, r.who(), l.configs[0].voters, f.holders)
 	}
+}
+
+// ownTerm checks that a leader commits entries of earlier terms only with one of its
+// own behind them.
+func (c *Raft) ownTerm(r *GroupRecord, l *replicaLog) {
+	if l.led != r.Term || r.Entry == r.Term || l.configs[0].voters == 0 {
+		return
+	}
+	for i := l.last(); i > r.Index; i-- {
+		term, _ := l.at(i)
+		if f := c.entries[entryKey{r.Shard, i, term}]; term == r.Term && f != nil && (most(f.holders, l.configs[0].voters) || most(f.holders, l.configs[1].voters) && l.configs[1].voters != 0) {
+			return
+		}
+	}
+	c.result.fail("commit rule: entry %d.%d takes effect at %s, which leads term %d, with no entry of that term behind it that a majority has", r.Entry, r.Index, r.who(), r.Term)
 }
 
 func most(have, of uint64) bool {

@@ -26,7 +26,7 @@ var checkersByName = map[string]func(*History) Result{
 		return c.Result()
 	},
 	"owner": func(h *History) Result {
-		c := NewOwner()
+		c := NewOwner(electionTicks)
 		for i := range h.Logs {
 			c.Decided(&h.Logs[i])
 		}

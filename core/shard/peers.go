@@ -173,6 +173,9 @@ func decodeMessage(b []byte, from, to uint64) (*pb.Message, error) {
 
 // tickPeers does what is due with a tick.
 func (s *Shard) tickPeers() {
+	if s.leader {
+		s.watch(Watched{Did: Ticked})
+	}
 	s.giveTick()
 	s.fetchTick()
 	if s.ticks++; s.ticks%electionTicks != 0 || !s.leader {

@@ -29,7 +29,7 @@ func (s *Shard) startRaft() error {
 	node, err := raft.NewRawNode(&raft.Config{
 		ID: s.cfg.Replica, ElectionTick: electionTicks, HeartbeatTick: heartbeatTicks,
 		Storage: s.journal, Applied: uint64(s.raftApplied()), AsyncStorageWrites: true,
-		MaxSizePerMsg: 1 << 20, MaxCommittedSizePerReady: 8 << 20,
+		MaxSizePerMsg: uint64(s.cfg.MessageBytes), MaxCommittedSizePerReady: 8 << 20,
 		MaxUncommittedEntriesSize: uint64(s.cfg.Pipeline+1) * uint64(2*s.cfg.BlockBytes+2*core.CommandBytesMax),
 		MaxInflightMsgs:           inflightMsgs, MaxInflightBytes: inflightBytes,
 		CheckQuorum: true, PreVote: true, DisableProposalForwarding: true, Logger: quiet{},

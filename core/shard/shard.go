@@ -72,6 +72,7 @@ type Config struct {
 	MailboxCommands int   // taken in and not answered: queued, parked, in flight
 	MailboxBytes    int   // of their payloads
 	BlockCommands   int   // commands per block
+	MessageBytes    int   // of entries in one message to another replica, which has one at least
 	BlockBytes      int   // a block is closed when it is this large
 	Pipeline        int   // blocks in flight
 	HotActors       int   // states in memory
@@ -118,7 +119,7 @@ func DefaultConfig() Config {
 		SegmentBytes: 64 << 20, WindowBytes: 16 << 20, Writes: journal.DefaultWrites,
 		Sessions:        actor.SessionLimits{Sessions: 1 << 16, Window: 1 << 10},
 		MailboxCommands: 1 << 15, MailboxBytes: 64 << 20,
-		BlockCommands: 4096, BlockBytes: 1 << 20, Pipeline: 4,
+		BlockCommands: 4096, BlockBytes: 1 << 20, Pipeline: 4, MessageBytes: 1 << 20,
 		HotActors: 1 << 16, Hydrations: 64, HistoryBytes: 256 << 10,
 		CheckpointBytes: 64 << 20,
 	}
@@ -144,6 +145,7 @@ func (c *Config) Validate() error {
 		check(4*int64(c.BlockBytes) <= c.SegmentBytes, "blocks of %d bytes: want at most a quarter of a segment of %d", c.BlockBytes, c.SegmentBytes),
 		check(c.Pipeline > 0 && c.Pipeline <= 64, "pipeline of %d blocks: want 1 to 64", c.Pipeline),
 		check(c.HotActors > 0 && c.Hydrations > 0, "limits of hot actors and hydrations must be positive"),
+		check(c.MessageBytes > 0 && c.MessageBytes <= core.FrameBytesMax/4, "bytes of entries in a message: want 1 to %d", core.FrameBytesMax/4),
 		check(c.HistoryBytes > 0 && c.HistoryBytes <= core.FrameBytesMax/4, "bytes of a page of history: want 1 to %d", core.FrameBytesMax/4),
 		check(c.CheckpointBytes > 0, "checkpoint interval must be positive"),
 		check(c.CompactKeep >= 0, "negative bytes to keep"),

@@ -36,6 +36,7 @@ const (
 	Acknowledged                 // it answered the commands of its own block at Index
 	Restored                     // its log begins anew after Index
 	Installed                    // it has the state as of Index from another replica
+	Ticked                       // time has passed while it led
 	Asked                        // it asks whether it leads still, for reads of states as of Index
 	Confirmed                    // it answered the reads that it asked for last
 )

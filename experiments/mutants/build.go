@@ -22,7 +22,11 @@ func Build(root string, m *Mutant, out string) error {
 func Compile(root string, m *Mutant) error {
 	var folders []string
 	for _, e := range m.Edits {
-		if folder := "./" + path.Dir(e.File); !slices.Contains(folders, folder) {
+		folder := "./" + path.Dir(e.File)
+		if m.Module != "" {
+			folder = path.Join(m.Module, path.Dir(e.File))
+		}
+		if !slices.Contains(folders, folder) {
 			folders = append(folders, folder)
 		}
 	}
@@ -42,11 +46,17 @@ func compile(root string, m *Mutant, rest ...string) error {
 			return err
 		}
 		defer os.RemoveAll(dir)
-		overlay, err := m.overlay(root, dir)
+		flag, file := "-overlay", ""
+		if m.Module == "" {
+			file, err = m.overlay(root, dir)
+		} else {
+			flag = "-modfile"
+			file, err = m.patched(root, dir)
+		}
 		if err != nil {
 			return err
 		}
-		args = append(args, "-overlay", overlay)
+		args = append(args, flag, file)
 	}
 	cmd := exec.Command("go", append(args, rest...)...)
 	cmd.Dir = root
@@ -79,4 +89,43 @@ func (m *Mutant) overlay(root, dir string) (string, error) {
 	}
 	list := filepath.Join(dir, "overlay.json")
 	return list, os.WriteFile(list, b, 0o666)
+}
+
+// patched copies the mutant's module to dir, with its changes, and returns a go.mod
+// that has the copy in the place of the module.
+func (m *Mutant) patched(root, dir string) (string, error) {
+	files, err := m.Files(root)
+	if err != nil {
+		return "", err
+	}
+	from, err := m.folder(root)
+	if err != nil {
+		return "", err
+	}
+	copied := filepath.Join(dir, "module")
+	if err := os.CopyFS(copied, os.DirFS(from)); err != nil {
+		return "", err
+	}
+	for file, text := range files {
+		changed := filepath.Join(copied, filepath.FromSlash(file))
+		if err := os.Remove(changed); err != nil { // modules are read-only
+			return "", err
+		}
+		if err := os.WriteFile(changed, text, 0o666); err != nil {
+			return "", err
+		}
+	}
+	for _, name := range []string{"go.mod", "go.sum"} {
+		b, err := os.ReadFile(filepath.Join(root, name))
+		if err != nil {
+			return "", err
+		}
+		if name == "go.mod" {
+			b = fmt.Appendf(b, "\nreplace %s => %s\n", m.Module, copied)
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), b, 0o666); err != nil {
+			return "", err
+		}
+	}
+	return filepath.Join(dir, "go.mod"), nil
 }

@@ -2,7 +2,9 @@
 // change of a few lines of this engine, in a file of its own.
 //
 // A mutant is built with go build -overlay, so that the engine carries no
-// switches for it. README.md lists the bugs that have no place here yet. Its file is a txtar archive. The comment is its header:
+// switches for it. A bug in a module that the engine uses (header key "module", and
+// then files are that module's) is built with a patched copy of the module, since
+// an overlay cannot reach there. README.md lists the bugs that have no place here yet. Its file is a txtar archive. The comment is its header:
 //
 //	id: ZD1
 //	title: the answer leaves before the sync
@@ -20,9 +22,11 @@
 package mutants
 
 import (
+	"errors"
 	"fmt"
 	"go/format"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -37,6 +41,7 @@ type Mutant struct {
 	Source   string
 	Intended []string // letters of the bug zoo: LIN, SEQ, …
 	Args     []string // flags of sim run
+	Module   string   // whose files the edits are in, or "" for the engine's own
 	Edits    []Edit
 	Path     string // of the txtar file
 }
@@ -50,10 +55,10 @@ type Edit struct {
 
 // Checkers maps the letters of the bug zoo to the names that checks have in
 // reports.
-func Checkers() map[string]string {
-	return map[string]string{
-		"LIN": "linearizable", "SEQ": "sequence", "DUR": "durability",
-		"REC": "recovery", "SNAP": "snapshot", "LIVE": "liveness", "RAFT": "raft", "OWN": "owner",
+func Checkers() map[string][]string {
+	return map[string][]string{
+		"LIN": {"linearizable"}, "SEQ": {"sequence"}, "DUR": {"durability"}, "REC": {"recovery"}, "SNAP": {"snapshot"},
+		"LIVE": {"liveness"}, "RAFT": {"raft"}, "OWN": {"owner", "fencing"},
 	}
 }
 
@@ -127,12 +132,14 @@ func (m *Mutant) header(comment string) (file string, err error) {
 			m.Source = value
 		case "file":
 			file = value
+		case "module":
+			m.Module = value
 		case "args":
 			m.Args = strings.Fields(value)
 		case "intended":
 			for _, letters := range strings.Split(value, ",") {
 				letters = strings.TrimSpace(letters)
-				if Checkers()[letters] == "" {
+				if Checkers()[letters] == nil {
 					return "", fmt.Errorf("%s:%d: no checker is called %q", m.Path, i+1, letters)
 				}
 				m.Intended = append(m.Intended, letters)
@@ -150,12 +157,35 @@ func (m *Mutant) header(comment string) (file string, err error) {
 // IntendedFor tells whether a check, by its name in reports, is one that must
 // catch the mutant.
 func (m *Mutant) IntendedFor(check string) bool {
-	return slices.ContainsFunc(m.Intended, func(letters string) bool { return Checkers()[letters] == check })
+	return slices.ContainsFunc(m.Intended, func(letters string) bool { return slices.Contains(Checkers()[letters], check) })
 }
 
-// Files returns the changed files of the module at root, by their path from
-// there. The code must hold each edit's lines exactly once, and be Go afterwards.
+// folder is where the module's files are that the mutant changes: that of the module
+// at root, or of one that it requires.
+func (m *Mutant) folder(root string) (string, error) {
+	if m.Module == "" {
+		return root, nil
+	}
+	cmd := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", m.Module)
+	cmd.Dir = root
+	out, err := cmd.Output()
+	dir := strings.TrimSpace(string(out))
+	if err == nil && dir == "" {
+		err = errors.New("it is not downloaded: run go mod download")
+	}
+	if err != nil {
+		return "", fmt.Errorf("%s: module %s: %w", m.Path, m.Module, err)
+	}
+	return dir, nil
+}
+
+// Files returns the changed files of the mutant's module, by their path from its
+// root; root is the engine's. The code must hold each edit's lines exactly once, and be Go afterwards.
 func (m *Mutant) Files(root string) (map[string][]byte, error) {
+	root, err := m.folder(root)
+	if err != nil {
+		return nil, err
+	}
 	changed := make(map[string][]byte)
 	for _, e := range m.Edits {
 		text, ok := changed[e.File]

@@ -205,7 +205,7 @@ func (r *run) tap(incarnation uint64, a shard.Applied) {
 // deeds are the checkers' names of what replicas do.
 var deeds = map[shard.Deed]string{shard.Recovered: checkers.Recovered, shard.Configured: checkers.Configured,
 	shard.Appended: checkers.Appended, shard.Voted: checkers.Voted, shard.Promised: checkers.Promised, shard.Led: checkers.Led, shard.Took: checkers.Took,
-	shard.Acknowledged: checkers.Acknowledged, shard.Restored: checkers.Restored, shard.Installed: checkers.Installed, shard.Asked: checkers.Asked, shard.Confirmed: checkers.Confirmed}
+	shard.Acknowledged: checkers.Acknowledged, shard.Restored: checkers.Restored, shard.Installed: checkers.Installed, shard.Ticked: checkers.Ticked, shard.Asked: checkers.Asked, shard.Confirmed: checkers.Confirmed}
 
 // watched sees what a replica does as a member of its group.
 func (r *run) watched(w shard.Watched) {
@@ -213,4 +213,7 @@ func (r *run) watched(w shard.Watched) {
 		Entry: w.Entry, Digest: w.Digest, For: w.For, Terms: w.Terms, Voters: w.Voters, Leaving: w.Leaving}
 	r.raft.Add(&record)
 	r.owner.Add(&record)
+	if w.Did == shard.Voted {
+		r.voted(w.Shard, w.Replica)
+	}
 }

@@ -83,6 +83,7 @@ func drawSettings(r *rand.Rand, o *Options) settings {
 		g.PendingMax = 16 << r.IntN(6)
 		c.Writes = between(r, 1, 4)
 		c.HistoryBytes = 256 << r.IntN(11)
+		c.MessageBytes = 1 << r.IntN(21)
 	}
 	s.shard, s.gateway = c, g
 	if s.strategy = o.Strategy; s.strategy == "" {

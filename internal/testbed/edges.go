@@ -4,13 +4,15 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"actordb/core"
+	"actordb/core/proc"
 	"actordb/disk"
 	"actordb/sim"
 	"actordb/sim/fault"
 )
 
 // edges cuts the power where it hurts: within the moments in which a name has
-// been changed and is not durable yet, or a large write is under way. A schedule
+// been changed and is not durable yet, a write is under way, or a vote has left. A schedule
 // that is drawn beforehand hits these moments too rarely.
 type edges struct {
 	sim.Files
@@ -24,6 +26,7 @@ type edges struct {
 const (
 	oddsAtName  = 40
 	oddsAtWrite = 4000
+	oddsAtVote  = 8
 )
 
 // Submit implements sim.Files.
@@ -44,15 +47,31 @@ func (e *edges) Submit(op disk.Op) (uint64, time.Duration) {
 	return ticket, latency
 }
 
-func (e *edges) cut() {
-	node := e.store.node
-	if !e.on() || !e.run.world.Up(node) {
+func (e *edges) cut() { e.run.cut(e.store.node, e.rand) }
+
+// cut takes a node's power, for a while.
+func (r *run) cut(node proc.NodeID, draws *rand.Rand) {
+	if !r.powerMayFail() || !r.world.Up(node) {
 		return
 	}
-	e.run.disks.hits[fault.PowerLoss]++
-	e.run.world.Crash(node, true)
-	down := 20*time.Millisecond + time.Duration(e.rand.Int64N(int64(500*time.Millisecond)))
-	e.run.world.After(down, "power is back", func() { e.run.world.Restart(node) })
+	r.disks.hits[fault.PowerLoss]++
+	r.world.Crash(node, true)
+	down := 20*time.Millisecond + time.Duration(draws.Int64N(int64(500*time.Millisecond)))
+	r.world.After(down, "power is back", func() { r.world.Restart(node) })
+}
+
+// voted is told that a replica's vote has left it: now it must not forget it.
+func (r *run) voted(shard core.ShardID, replica uint64) {
+	if !r.powerMayFail() || r.votes.IntN(oddsAtVote) != 0 {
+		return
+	}
+	for _, s := range r.disks.stores {
+		if s.identity.Shard == shard && s.identity.Replica == replica {
+			// What the vote makes possible needs a moment, and so does what would hide it.
+			wait := time.Duration(r.votes.Int64N(int64(2 * time.Millisecond)))
+			r.world.After(wait, "power loss at a vote", func() { r.cut(s.node, r.votes) })
+		}
+	}
 }
 
 // Heal implements sim.Healer.

@@ -3,6 +3,8 @@ package testbed
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/cespare/xxhash/v2"
 
@@ -193,26 +195,35 @@ func (r *run) filed() {
 		if !ok {
 			continue
 		}
-		applied := p.Applied()
-		last := make(map[core.Index]checkers.GroupRecord)
-		var order []core.Index
+		records := make(map[core.Index]checkers.GroupRecord)
 		for _, name := range s.files.Names() {
 			image, _ := s.files.Export(name)
-			for _, e := range journal.EntriesOf(image) {
-				index := core.Index(e.GetIndex())
-				if index > applied {
-					continue
-				}
-				if _, seen := last[index]; !seen {
-					order = append(order, index)
-				}
-				last[index] = checkers.GroupRecord{Shard: s.identity.Shard, Replica: s.identity.Replica, Did: checkers.Stored,
-					Index: index, Entry: core.Term(e.GetTerm()), Digest: xxhash.Sum64(e.GetData())}
+			if segment, err := journal.OpenSegment(image); err == nil {
+				s.file(segment, records)
 			}
 		}
-		for _, index := range order {
-			record := last[index]
-			r.raft.Add(&record)
+		for _, index := range slices.Sorted(maps.Keys(records)) {
+			if record := records[index]; index <= p.Applied() {
+				r.raft.Add(&record)
+			}
 		}
+	}
+}
+
+// file notes the entries of a segment, in the place of those that they replace.
+func (s *store) file(segment *journal.Segment, records map[core.Index]checkers.GroupRecord) {
+	for at := int64(0); ; {
+		f, whole, _ := segment.Frame(at)
+		if !whole {
+			return
+		}
+		if _, _, anew := f.Restore(); anew {
+			clear(records) // what was before it is void
+		}
+		if e, ok := f.Entry(); ok {
+			records[e.Index] = checkers.GroupRecord{Shard: s.identity.Shard, Replica: s.identity.Replica, Did: checkers.Stored,
+				Index: e.Index, Entry: e.Term, Digest: xxhash.Sum64(e.Data)}
+		}
+		at = f.End
 	}
 }

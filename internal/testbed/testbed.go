@@ -198,10 +198,11 @@ func Explained() map[string]string {
 }
 
 const (
-	healBefore  = 3 * time.Second        // after heal, an operation ends within this
-	settleLimit = 30 * time.Second       // for clients and servers to come to rest
-	auditLimit  = 120 * time.Second      // for the auditor
-	rotEvery    = 100 * time.Millisecond // between two looks at the disks
+	electionTicks = 10                     // of a replica that hears of no leader
+	healBefore    = 3 * time.Second        // after heal, an operation ends within this
+	settleLimit   = 30 * time.Second       // for clients and servers to come to rest
+	auditLimit    = 120 * time.Second      // for the auditor
+	rotEvery      = 100 * time.Millisecond // between two looks at the disks
 )
 
 // run is one execution.
@@ -217,6 +218,7 @@ type run struct {
 	gateways  []proc.Addr
 	clients   []*client
 	drawer    *rand.Rand
+	votes     *rand.Rand
 	downtime  *rand.Rand
 	reasons   map[proc.NodeID]string
 	broken    error // the operator could not mend
@@ -263,7 +265,7 @@ func Run(o Options) (*Report, error) {
 		underWay.Store(false)
 	}()
 	begun := time.Now()
-	r := &run{options: o, applied: checkers.NewApplied(), fencing: checkers.NewFences(), raft: checkers.NewRaft(), owner: checkers.NewOwner(), histories: make(map[core.ActorID]*history), reasons: make(map[proc.NodeID]string)}
+	r := &run{options: o, applied: checkers.NewApplied(), fencing: checkers.NewFences(), raft: checkers.NewRaft(), owner: checkers.NewOwner(electionTicks), histories: make(map[core.ActorID]*history), reasons: make(map[proc.NodeID]string)}
 	r.settings = drawSettings(sim.Stream(o.Seed, "settings"), &o)
 	if err := r.build(); err != nil {
 		return nil, err
@@ -295,7 +297,7 @@ func (r *run) build() error {
 		Seed: o.Seed, Strategy: strategy, Network: r.net, Epoch: epoch, Record: o.Record,
 		Limits: sim.Limits{Steps: stepsMax}, Trace: o.Trace, OnHalt: r.halted,
 	})
-	r.drawer, r.downtime = r.world.Stream("clocks"), r.world.Stream("downtime")
+	r.drawer, r.downtime, r.votes = r.world.Stream("clocks"), r.world.Stream("downtime"), r.world.Stream("edges votes")
 	r.disks = &disks{run: r, rates: make(map[string]int), hits: make(map[string]uint64), flips: r.world.Stream("rot")}
 	if err := r.buildServers(); err != nil {
 		return err
