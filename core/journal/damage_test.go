@@ -342,8 +342,28 @@ func TestMendRefuses(t *testing.T) {
 	bad[name][seal.from+41]++
 	d := wantDamage(t, newHost(restore(t, bad)), name)
 	patch, err := Mend(testIdentity, d, bad[name], nil)
-	if err != nil || !bytes.Equal(patch, files[name][d.From:d.To]) {
+	if err != nil || len(patch) == 0 || !bytes.Equal(patch, files[name][d.From:d.From+int64(len(patch))]) {
 		t.Errorf("the seal's payload: %v", err)
+	}
+}
+
+// What is damaged behind the frame that is mended is not written again: it is found
+// on its own, and mended then.
+func TestMendWritesOnlyWhatItMends(t *testing.T) {
+	files, list, _ := specimen(t)
+	name := segmentName(1)
+	spans := frames(files[name], name)
+	i := slices.IndexFunc(spans, func(s span) bool { return s.kind == frameEntry })
+	bad := clone(files)
+	bad[name][spans[i].from+frameHeaderBytes+1]++ // a payload
+	bad[name][spans[i+1].from+27]++               // the next one's header
+	d := wantDamage(t, newHost(restore(t, bad)), name)
+	if d.To <= int64(spans[i].to) {
+		t.Fatalf("the damage ends at %d, the first frame at %d", d.To, spans[i].to)
+	}
+	patch, err := Mend(testIdentity, d, bad[name], list)
+	if err != nil || len(patch) != int(spans[i].to-spans[i].from) {
+		t.Fatalf("a patch of %d bytes for a frame of %d: %v", len(patch), spans[i].to-spans[i].from, err)
 	}
 }
 

@@ -14,8 +14,9 @@ import (
 var ErrBeyondMending = errors.New("the damage cannot be mended from entries: restore the file from a backup")
 
 // Mend makes the bytes that belong into [d.From, d.To) of a damaged segment from
-// entries of another replica or a backup. What it returns is written there and
-// synced before the log is opened again; there may be more damage behind it.
+// entries of another replica or a backup. What it returns is written at d.From and
+// synced before the log is opened again; it may be shorter than the damage, and
+// there may be more damage behind it: nothing is written that was not made anew.
 //
 // Two kinds of damage can be mended, both with proof. Under a valid header, the
 // payload must be one that the header's checksum covers. Without one, the frames
@@ -36,12 +37,13 @@ func Mend(id Identity, d *Damage, segment []byte, pristine []*pb.Entry) ([]byte,
 	}
 	h, ok := parseFrameHeader(segment[d.From:], salt, d.From)
 	if end := d.From + int64(frameBytes(h.length)); ok && h.prev == prev && end <= d.To {
+		frame := segment[d.From:end]
 		payload := segment[d.From+frameHeaderBytes : d.From+frameHeaderBytes+int64(h.length)]
 		switch {
 		case checksum(saltOf(h.kind, salt), payload) != h.payloadCRC:
-			return mendPayload(d, segment, h, salt, pristine)
+			return mendPayload(d, frame, h, salt, pristine)
 		case !cleanPadding(segment[d.From:], h.length): // the payload is sound
-			patch := append([]byte(nil), segment[d.From:d.To]...)
+			patch := append([]byte(nil), frame...)
 			clear(patch[frameHeaderBytes+h.length : frameBytes(h.length)])
 			return patch, nil
 		}
@@ -68,8 +70,8 @@ func chainTo(segment []byte, salt uint32, to int64) (prev uint32, err error) {
 }
 
 // mendPayload looks for the payload that belongs under a valid header.
-func mendPayload(d *Damage, segment []byte, h frameHeader, salt uint32, pristine []*pb.Entry) ([]byte, error) {
-	patch := append([]byte(nil), segment[d.From:d.To]...)
+func mendPayload(d *Damage, frame []byte, h frameHeader, salt uint32, pristine []*pb.Entry) ([]byte, error) {
+	patch := append([]byte(nil), frame...)
 	into := patch[frameHeaderBytes:frameBytes(h.length)]
 	put := func(head, body []byte) bool {
 		if len(head)+len(body) != h.length || checksum(checksum(salt, head), body) != h.payloadCRC {
