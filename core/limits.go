@@ -24,6 +24,8 @@ const (
 	FrameBytesMax = 8 << 20
 	// FrameCommandsMax bounds the commands of one frame.
 	FrameCommandsMax = 4096
+	// FeedWindowMax bounds the bytes of blocks under way to one follower of a shard.
+	FeedWindowMax = 64 << 20
 	// Slots is fixed for the life of a cluster: 4,096 slots let 64 shards be
 	// balanced to about 2 %.
 	Slots = 4096

@@ -18,7 +18,23 @@ const (
 	Commands BlockKind = 1
 	// Fence raises the shard's slot epoch to Header.Raise and holds nothing else.
 	Fence BlockKind = 2
+	// Lease lets the leader of Header.Term close times up to Header.Raise, a
+	// Timestamp, without writing each down: later leaders stamp later. It holds
+	// nothing else.
+	Lease BlockKind = 3
 )
+
+func (k BlockKind) String() string {
+	switch k {
+	case Commands:
+		return "commands"
+	case Fence:
+		return "fence"
+	case Lease:
+		return "lease"
+	}
+	return "?"
+}
 
 const (
 	blockMagic   = 0x31424441 // "ADB1", little-endian
@@ -37,7 +53,7 @@ type Header struct {
 	SlotEpoch   core.Epoch
 	PolicyEpoch core.Epoch
 	Catalog     core.Epoch
-	Raise       core.Epoch // Fence: the new slot epoch
+	Raise       core.Epoch // Fence: the new slot epoch; Lease: the timestamp that it reaches to
 	Timestamp   core.Timestamp
 }
 
@@ -202,7 +218,7 @@ func ParseHeader(data []byte) (Header, error) {
 		Raise: core.Epoch(le.Uint64(data[104:])), Timestamp: core.Timestamp(le.Uint64(data[112:])),
 	}
 	copy(h.Extends[:], data[40:72])
-	if h.Kind != Commands && h.Kind != Fence {
+	if h.Kind < Commands || h.Kind > Lease {
 		return Header{}, malformed(5, "block kind %d", h.Kind)
 	}
 	return h, nil
@@ -247,8 +263,8 @@ func (b *Block) Parse(data []byte) error {
 	}
 	le := binary.LittleEndian
 	outcomes, events := int(le.Uint32(data[12:])), int(le.Uint32(data[16:]))
-	if h.Kind == Fence && outcomes+events > 0 {
-		return malformed(12, "a fence with %d outcomes and %d events", outcomes, events)
+	if h.Kind != Commands && outcomes+events > 0 {
+		return malformed(12, "a %s with %d outcomes and %d events", h.Kind, outcomes, events)
 	}
 	if outcomes > BlockCommandsMax || events > BlockEventsMax {
 		return malformed(12, "%d outcomes and %d events exceed the limits", outcomes, events)

@@ -259,9 +259,8 @@ func appendOrdinals(d []byte, list []uint32) []byte {
 	return d
 }
 
-// EncodeFence returns a block that raises the slot epoch.
-func EncodeFence(h Header) ([]byte, seal.Hash) {
-	h.Kind = Fence
+// EncodeEmpty returns a block that is all header: a Fence or a Lease.
+func EncodeEmpty(h Header) ([]byte, seal.Hash) {
 	b := &Builder{}
 	b.Start(h)
 	return b.Finish()

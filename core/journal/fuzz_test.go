@@ -10,7 +10,7 @@ import (
 
 func seedBlocks(f *testing.F) {
 	f.Helper()
-	fence, _ := EncodeFence(Header{Shard: 1, Raise: 2, Timestamp: 3})
+	fence, _ := EncodeEmpty(Header{Kind: Fence, Shard: 1, Raise: 2, Timestamp: 3})
 	f.Add(fence)
 	d := &draft{header: Header{Kind: Commands, Timestamp: 3},
 		outcomes: []Outcome{{Number: 1, Actor: 1, Seq: 1, Count: 1}},

@@ -22,8 +22,10 @@ func (s *Shard) apply(e *pb.Entry) {
 		s.journal.Applied(index)
 		if s.leader && term == s.term && !s.leading {
 			s.leading = true
-			s.headChain, s.headClock = s.chain, s.clock
+			s.headChain, s.promised = s.chain, s.lease
+			s.headClock = s.floorClock()
 		}
+		s.feedApplied(index, nil, false)
 		return
 	}
 	h, err := journal.ParseHeader(data)
@@ -42,6 +44,7 @@ func (s *Shard) apply(e *pb.Entry) {
 		s.tap(index, term, data, true)
 		s.applied = index
 		s.journal.Applied(index)
+		s.feedApplied(index, data, true)
 		if f != nil {
 			s.dropOverlay()
 		}
@@ -70,10 +73,14 @@ func (s *Shard) apply(e *pb.Entry) {
 		s.applyBlock(index, b)
 	}
 	s.journal.Applied(index)
-	if h.Kind == journal.Fence {
+	switch h.Kind {
+	case journal.Fence:
 		s.out.Mark(markFence)
 		s.slotEpoch = max(s.slotEpoch, h.Raise)
+	case journal.Lease:
+		s.applyLease(core.Timestamp(h.Raise))
 	}
+	s.feedApplied(index, data, false)
 	s.sessions.Expire(s.clock, s.forget)
 	s.checkpoint.bytes += int64(len(data))
 }

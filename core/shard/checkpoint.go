@@ -14,7 +14,7 @@ import (
 // the journal was compacted: then the checkpoint at or above the floor is
 // needed, and compaction waits until it is durable.
 //
-//	m                   position and epochs that the rest reflects
+//	m                   position, epochs, lease and void entries that the rest reflects
 //	a id                an actor's durable end
 //	s session           a session's floor and answers
 //	n id 0x00 seq(BE)   a snapshot: u64 seq, u64 block, state
@@ -141,6 +141,7 @@ func (s *Shard) advanceCheckpoint() {
 		batch.Delete(key)
 	}
 	c.pruned = nil
+	s.pruneVoids()
 	batch.Put([]byte{keyMeta}, s.encodeMeta())
 	c.sessions, c.gone = c.sessions[:0], c.gone[:0]
 	c.busy, c.bytes, c.at = true, 0, s.applied
@@ -338,7 +339,15 @@ func (s *Shard) encodeMeta() []byte {
 	b = binary.AppendUvarint(b, uint64(s.clock))
 	b = binary.AppendUvarint(b, uint64(s.slotEpoch))
 	b = binary.AppendUvarint(b, uint64(s.policyEpoch))
-	return binary.AppendUvarint(b, uint64(s.catalog))
+	b = binary.AppendUvarint(b, uint64(s.catalog))
+	b = binary.AppendUvarint(b, uint64(s.lease))
+	b = binary.AppendUvarint(b, uint64(len(s.voids)))
+	before := core.Index(0)
+	for _, index := range s.voids {
+		b = binary.AppendUvarint(b, uint64(index-before))
+		before = index
+	}
+	return b
 }
 
 func (s *Shard) decodeMeta(b []byte) error {
@@ -349,5 +358,15 @@ func (s *Shard) decodeMeta(b []byte) error {
 	s.slotEpoch = core.Epoch(r.uvarint())
 	s.policyEpoch = core.Epoch(r.uvarint())
 	s.catalog = core.Epoch(r.uvarint())
+	if r.err == nil && r.at == len(b) {
+		return nil // written before there were leases
+	}
+	s.lease = core.Timestamp(r.uvarint())
+	s.voids = s.voids[:0]
+	index := core.Index(0)
+	for range min(r.uvarint(), uint64(len(b))) {
+		index += core.Index(r.uvarint())
+		s.voids = append(s.voids, index)
+	}
 	return r.end()
 }

@@ -338,7 +338,7 @@ func (s *Shard) proposeFence(p *pending) bool {
 	f.header.Raise = core.Epoch(binary.LittleEndian.Uint64(c.Payload))
 	p.recorded.Timestamp = f.header.Timestamp
 	f.commands = append(f.commands, p)
-	data, hash := journal.EncodeFence(f.header)
+	data, hash := journal.EncodeEmpty(f.header)
 	return s.launch(f, data, hash, s.journal.Last()+1)
 }
 
@@ -364,7 +364,7 @@ func (s *Shard) launch(f *flight, data []byte, hash seal.Hash, index core.Index)
 func (s *Shard) dropOverlay() {
 	flights := s.flights
 	s.flights, s.building = nil, nil
-	s.headChain, s.headClock = s.chain, s.clock
+	s.headChain, s.headClock = s.chain, s.floorClock()
 	var again, readers []*pending
 	for _, f := range flights {
 		for i := range f.touched {

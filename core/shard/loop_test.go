@@ -84,7 +84,8 @@ type loop struct {
 	head    int
 	out     proc.Effects
 	answers []core.Answer
-	drop    bool // answers are only counted
+	drop    bool     // answers are only counted
+	fed     [][]byte // frames of blocks
 	count   int
 	timers  map[proc.TimerID]proc.Tick
 	fault   error
@@ -272,6 +273,10 @@ func (l *loop) take(frame []byte) {
 	r, err := wire.Open(frame)
 	if err != nil {
 		l.tb.Fatal(err)
+	}
+	if r.Kind == wire.Blocks {
+		l.fed = append(l.fed, frame)
+		return
 	}
 	if l.drop && l.onAnswer == nil {
 		l.count += r.Len()

@@ -113,6 +113,10 @@ func (m *mailbox) pop() (p *pending, ok bool) {
 // its sender will ask again.
 func (s *Shard) receive(from proc.Addr, peer string, frame []byte) {
 	r, err := wire.Open(frame)
+	if err == nil && r.Kind == wire.Follows {
+		s.follow(from, peer, &r)
+		return
+	}
 	if err != nil || r.Kind != wire.Commands {
 		s.out.Mark(markBadFrame)
 		return

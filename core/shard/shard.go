@@ -9,8 +9,10 @@
 //	raft.go      the block becomes durable on a quorum and is committed
 //	apply.go     the block takes effect; only now is anyone told
 //
-// and beside them hydrate.go brings a cold actor's state back, checkpoint.go
-// stores derived state and compacts the log, recover.go starts an incarnation.
+// and beside them hydrate.go brings a cold actor's state back, feed.go sends the
+// applied blocks to those who derive something from them, lease.go closes times
+// for cuts, checkpoint.go stores derived state and compacts the log, recover.go
+// starts an incarnation.
 //
 // # The speculative overlay
 //
@@ -78,6 +80,7 @@ type Config struct {
 	HotActors       int   // states in memory
 	Hydrations      int   // under way at once
 	HistoryBytes    int   // of one History answer, which has one event at least
+	Feeds           int   // followers of the applied blocks
 	CheckpointBytes int64 // of journal between checkpoints of the derived state
 	CompactKeep     int64 // bytes of journal to keep when compacting; 0: never compact
 
@@ -120,7 +123,7 @@ func DefaultConfig() Config {
 		Sessions:        actor.SessionLimits{Sessions: 1 << 16, Window: 1 << 10},
 		MailboxCommands: 1 << 15, MailboxBytes: 64 << 20,
 		BlockCommands: 4096, BlockBytes: 1 << 20, Pipeline: 4, MessageBytes: 1 << 20,
-		HotActors: 1 << 16, Hydrations: 64, HistoryBytes: 256 << 10,
+		HotActors: 1 << 16, Hydrations: 64, HistoryBytes: 256 << 10, Feeds: 64,
 		CheckpointBytes: 64 << 20,
 	}
 }
@@ -147,6 +150,7 @@ func (c *Config) Validate() error {
 		check(c.HotActors > 0 && c.Hydrations > 0, "limits of hot actors and hydrations must be positive"),
 		check(c.MessageBytes > 0 && c.MessageBytes <= core.FrameBytesMax/4, "bytes of entries in a message: want 1 to %d", core.FrameBytesMax/4),
 		check(c.HistoryBytes > 0 && c.HistoryBytes <= core.FrameBytesMax/4, "bytes of a page of history: want 1 to %d", core.FrameBytesMax/4),
+		check(c.Feeds > 0, "the limit of followers must be positive"),
 		check(c.CheckpointBytes > 0, "checkpoint interval must be positive"),
 		check(c.CompactKeep >= 0, "negative bytes to keep"),
 	} {
@@ -227,7 +231,8 @@ func Marks() []proc.Mark {
 	return []proc.Mark{markDuplicate, markInFlight, markOverload, markVoid, markRedecide, markFence, markHydrate,
 		markFromSnapshot, markFromLight, markPassivate, markSnapshot, markPrune, markCheckpoint, markForceSnapshot,
 		markExpired, markReplay, markFromCheckpoint, markDiskFull, markRefused, markBadFrame, markHistory, markResumed,
-		markNoPeer, markNotPeer, markGive, markFetch, markFetched}
+		markNoPeer, markNotPeer, markGive, markFetch, markFetched,
+		markLease, markFeedLive, markFeedRead, markFeedGone, markFeedRefused}
 }
 
 // kind is an actor type with its policy at hand.
@@ -294,6 +299,8 @@ type Shard struct {
 	slotEpoch   core.Epoch
 	policyEpoch core.Epoch
 	catalog     core.Epoch
+	lease       core.Timestamp // later leaders stamp later
+	voids       []core.Index   // applied entries without effect, ascending, since the log's floor
 	sessions    *actor.Sessions
 	actors      directory
 
@@ -303,6 +310,7 @@ type Shard struct {
 	building    *flight
 	headChain   seal.Hash
 	headClock   core.Timestamp
+	promised    core.Timestamp // closed by this leader: it stamps later
 	builder     *journal.Builder
 	parsed      journal.Block // of the entry at hand
 	lightBytes  int           // of states that the block being built will carry
@@ -323,6 +331,7 @@ type Shard struct {
 	memory   warmth
 	pages    [pagesKept]page
 	pageAt   int
+	feeds    []*feed
 	wanted   []*hot // to be hydrated when there is a place
 	starting bool   // hydrations of wanted
 
@@ -391,6 +400,7 @@ func (s *Shard) Step(now proc.Now, in proc.Input, out *proc.Effects) {
 	case proc.FileDone:
 		if in.Token >= tokenWalk {
 			s.walkRead(in.Token, in.File)
+			s.feedRead(in.Token, in.File)
 		} else {
 			s.journal.Done(in.Token, in.File, out)
 		}
@@ -426,6 +436,7 @@ func (s *Shard) progress() {
 	}
 	core.Assert(s.waiting == 0 || len(s.walks) > 0 || s.out.Fault != nil, "%d commands wait for hydrations that nobody does", s.waiting)
 	s.confirmReads()
+	s.feedAll()
 	s.advanceCheckpoint()
 	s.serve()
 	s.passivate()
@@ -519,6 +530,7 @@ func (s *Shard) Queues(dst []proc.Queue) []proc.Queue {
 		proc.Queue{Name: "shard.flights", Len: len(s.flights), Limit: s.cfg.Pipeline},
 		proc.Queue{Name: "shard.sessions", Len: s.sessions.Len(), Limit: s.cfg.Sessions.Sessions},
 		proc.Queue{Name: "shard.walks", Len: len(s.walks), Limit: s.cfg.Hydrations + 1},
+		proc.Queue{Name: "shard.feeds", Len: len(s.feeds), Limit: s.cfg.Feeds},
 	)
 }
 

@@ -28,6 +28,7 @@ core/journal:           core core/seal core/proc disk go.etcd.io/raft/v3 go.etcd
 core/actor:             core google.golang.org/protobuf/encoding/protowire
 net/wire:               core
 core/shard:             github.com/cespare/xxhash/v2 google.golang.org/protobuf/proto core core/proc core/seal core/journal core/actor net/wire disk go.etcd.io/raft/v3/...
+core/feed:              core core/proc core/journal net/wire
 core/gateway:           core core/proc core/shard net/wire
 core/control:           core core/proc core/seal core/journal core/shard core/gateway github.com/google/go-jsonnet
 
@@ -67,7 +68,7 @@ checkers/relational:    core/sql/tree core/sql/sqlerr github.com/cockroachdb/apd
 workloads:              core core/proc core/actor net/wire checkers google.golang.org/protobuf/encoding/protowire
 
 # where it all meets
-internal/testbed:       github.com/cespare/xxhash/v2 go.etcd.io/raft/v3/raftpb google.golang.org/protobuf/proto . core/control disk core/proc core core/seal core/journal core/actor net/wire core/shard core/gateway sim sim/fault net/simnet disk/simfile disk/memkv checkers workloads
+internal/testbed:       core/feed github.com/cespare/xxhash/v2 go.etcd.io/raft/v3/raftpb google.golang.org/protobuf/proto . core/control disk core/proc core core/seal core/journal core/actor net/wire core/shard core/gateway sim sim/fault net/simnet disk/simfile disk/memkv checkers workloads
 experiments/mutants:    golang.org/x/tools/txtar
 internal/host:          core/proc disk golang.org/x/sys/unix
 internal/observe:       core/proc disk internal/host net/tlsnet github.com/prometheus/client_golang/...

@@ -27,7 +27,8 @@ func (m *made) add(t *testing.T, epoch, raise core.Epoch, extends seal.Hash, voi
 	var data []byte
 	var hash seal.Hash
 	if raise > 0 {
-		data, hash = journal.EncodeFence(h)
+		h.Kind = journal.Fence
+		data, hash = journal.EncodeEmpty(h)
 	} else {
 		b := journal.NewBuilder(&seal.Salter{})
 		b.Start(h)

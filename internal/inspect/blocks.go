@@ -121,10 +121,7 @@ func (d *Dir) Block(id core.ShardID, index core.Index) (*Block, error) {
 		return nil, &history.Problem{File: out.File, Offset: out.Offset, Entry: index, What: err.Error(), Cure: "restore the directory from a backup"}
 	}
 	hash := b.Hash()
-	out.Kind, out.Hash, out.Timestamp, out.Raise = "commands", hex.EncodeToString(hash[:]), b.Timestamp.String(), b.Raise
-	if b.Kind == journal.Fence {
-		out.Kind = "fence"
-	}
+	out.Kind, out.Hash, out.Timestamp, out.Raise = b.Kind.String(), hex.EncodeToString(hash[:]), b.Timestamp.String(), b.Raise
 	out.Decided = Conditions{hex.EncodeToString(b.Extends[:]), b.Term, b.SlotEpoch, b.PolicyEpoch, b.Catalog}
 	for i := range b.Outcomes {
 		o := &b.Outcomes[i]

@@ -2,7 +2,7 @@
 // clients, gateways and shards: frames of many, checked as a whole.
 //
 //	0   u32  magic "ADBF", little-endian as all fixed integers
-//	4   u8   version, u8 kind (1 commands, 2 answers, 3 and 4 between replicas), u16 zero
+//	4   u8   version, u8 kind (1 commands, 2 answers, 3 and 4 between replicas, 8 follows, 9 blocks), u16 zero
 //	8   u32  items
 //	12  u32  body bytes
 //	16  u32  CRC-32C of bytes 4 to 16 and the body
@@ -35,6 +35,8 @@ type Kind uint8
 const (
 	Commands Kind = 1
 	Answers  Kind = 2
+	Follows  Kind = 8
+	Blocks   Kind = 9
 )
 
 const (
@@ -42,6 +44,10 @@ const (
 	version     = 1
 	headerBytes = 20
 )
+
+func (k Kind) known() bool {
+	return k == Commands || k == Answers || k == Follows || k == Blocks
+}
 
 // ErrFrame is wrapped by every decoding error. A cut-off frame gives one too:
 // the connection broke, and its sender will send again.
@@ -143,10 +149,10 @@ type Reader struct {
 	err  error
 }
 
-// Open checks a frame of commands or answers as a whole.
+// Open checks a frame of commands, answers, follows or blocks as a whole.
 func Open(frame []byte) (Reader, error) {
 	r, err := open(frame)
-	if err == nil && r.Kind != Commands && r.Kind != Answers {
+	if err == nil && !r.Kind.known() {
 		return Reader{}, fmt.Errorf("%w: kind %d", ErrFrame, r.Kind)
 	}
 	return r, err
