@@ -14,6 +14,7 @@
 //	recovery      damage is repaired or refused, and only damage is           Damages, Reports
 //	raft          what consensus promises, of elections, logs and what takes effect  Groups
 //	owner         one owner of a shard and term, and nobody else speaks for it  Groups, Logs
+//	cuts          what is handed out at a cut is all of it, for ever          fed while a run goes on
 //	liveness      after heal every operation ends; queues are bounded         Ops, Queues, Nodes, Terms
 //
 // Verdicts have three values. Fail means that a law is broken, and the note

@@ -194,7 +194,12 @@ func (r *run) tap(incarnation uint64, a shard.Applied) {
 	}
 	var decided, raise core.Epoch
 	if a.Block != nil {
-		decided, raise = a.Block.SlotEpoch, a.Block.Raise
+		if decided = a.Block.SlotEpoch; a.Block.Kind == journal.Fence {
+			raise = a.Block.Raise
+		}
+		if !a.Void {
+			r.cuts.Applied(a.Shard, a.Index, a.Timestamp)
+		}
 		record.Decided = a.Block.Term
 	}
 	r.applied.Add(&record)

@@ -84,6 +84,9 @@ func drawSettings(r *rand.Rand, o *Options) settings {
 		c.Writes = between(r, 1, 4)
 		c.HistoryBytes = 256 << r.IntN(11)
 		c.MessageBytes = 1 << r.IntN(21)
+		if r.IntN(8) == 0 {
+			c.Feeds = 1 // fewer than there are watchers
+		}
 	}
 	s.shard, s.gateway = c, g
 	if s.strategy = o.Strategy; s.strategy == "" {
@@ -96,13 +99,15 @@ func drawSettings(r *rand.Rand, o *Options) settings {
 }
 
 // queueLimits are the run's own idea of the limits (see checkers.Terms).
-func (s *settings) queueLimits() map[string]int {
+func (s *settings) queueLimits(held int) map[string]int {
 	return map[string]int{
 		"shard.mailbox":         s.shard.MailboxCommands,
 		"shard.mailbox-bytes":   s.shard.MailboxBytes,
 		"shard.flights":         s.shard.Pipeline,
 		"shard.sessions":        s.shard.Sessions.Sessions,
 		"shard.walks":           s.shard.Hydrations + 1,
+		"shard.feeds":           s.shard.Feeds,
+		"feed.held":             held,
 		"gateway.pending":       s.gateway.PendingMax,
 		"gateway.pending-bytes": s.gateway.PendingBytes,
 	}

@@ -114,8 +114,8 @@ func (r *run) check(stopped error) []checkers.Result {
 		checkers.Liveness(ops, r.queues(), r.nodes(), checkers.Terms{
 			HealedAt: r.healedAt, EndedAt: r.endedAt, Within: int64(healBefore),
 			BackoffMax: int64(r.settings.timeout + r.settings.backoffMax), Slack: int64(r.slack()),
-			Queues: r.settings.queueLimits()}))
-	return append(list, checkers.Provenance(ops, finals, sender), r.fencing.Result(), r.raft.Result(), r.owner.Result(), r.readBack(len(finals)))
+			Queues: r.settings.queueLimits(r.feedsHeld(watcherWindow(watchers - 1)))}))
+	return append(list, checkers.Provenance(ops, finals, sender), r.fencing.Result(), r.raft.Result(), r.owner.Result(), r.cuts.Result(), r.readBack(len(finals)))
 }
 
 // sender is who the clients are (see buildClients) and what of theirs is personal.

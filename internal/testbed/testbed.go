@@ -230,6 +230,7 @@ type run struct {
 	fencing    *checkers.Fences
 	raft       *checkers.Raft
 	owner      *checkers.Owner
+	cuts       *checkers.Cuts
 	events     []core.Event
 	histories  map[core.ActorID]*history
 	known      []core.ActorID // in order of appearance
@@ -265,7 +266,7 @@ func Run(o Options) (*Report, error) {
 		underWay.Store(false)
 	}()
 	begun := time.Now()
-	r := &run{options: o, applied: checkers.NewApplied(), fencing: checkers.NewFences(), raft: checkers.NewRaft(), owner: checkers.NewOwner(electionTicks), histories: make(map[core.ActorID]*history), reasons: make(map[proc.NodeID]string)}
+	r := &run{options: o, applied: checkers.NewApplied(), fencing: checkers.NewFences(), raft: checkers.NewRaft(), owner: checkers.NewOwner(electionTicks), cuts: checkers.NewCuts(), histories: make(map[core.ActorID]*history), reasons: make(map[proc.NodeID]string)}
 	r.settings = drawSettings(sim.Stream(o.Seed, "settings"), &o)
 	if err := r.build(); err != nil {
 		return nil, err
@@ -306,6 +307,9 @@ func (r *run) build() error {
 		r.disks.apply(s)
 	}
 	if err := r.buildClients(); err != nil {
+		return err
+	}
+	if err := r.buildWatchers(); err != nil {
 		return err
 	}
 	var nodes []proc.NodeID
