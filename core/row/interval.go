@@ -178,6 +178,13 @@ func (s *intervalSum) quantity(x, frac int64, unit string) bool {
 		return false
 	}
 	switch {
+	case m > 1: // fractions of years are rounded to months, as PostgreSQL 15 does
+		months := frac * m
+		half := int64(5e5)
+		if months < 0 {
+			half = -half
+		}
+		s.add(&s.months, x, m, (months+half)/1e6)
 	case m > 0:
 		months := frac * m
 		s.add(&s.months, x, m, months/1e6)
