@@ -98,9 +98,33 @@ func TestConsolidate(t *testing.T) {
 	})
 }
 
+// checkRuns is Z2 of every run: in order, each row once, no weight 0.
+func checkRuns(t *rapid.T, a *Arrangement) {
+	t.Helper()
+	for _, r := range slices.Concat(a.State(), a.Delta()) {
+		n := 0
+		var last *Block
+		lastI := 0
+		for c := r.Cursor(); c.Valid(); c.Next() {
+			if c.Weight() == 0 {
+				t.Fatal("a row of weight 0 is kept")
+			}
+			if last != nil && (last.Hash[lastI] > c.Hash() || last.Hash[lastI] == c.Hash() && a.order.compare(&last.Batch.Batch, lastI, &c.B.Batch.Batch, c.I) >= 0) {
+				t.Fatal("a run is out of order, or has a row twice")
+			}
+			last, lastI = c.B, c.I
+			n++
+		}
+		if n != r.n || n == 0 {
+			t.Fatalf("a run of %d rows says %d", n, r.n)
+		}
+	}
+}
+
 // check compares all that can be asked of an arrangement with the model.
 func check(t *rapid.T, a *Arrangement, state, delta model) {
 	t.Helper()
+	checkRuns(t, a)
 	gotState, gotDelta := model{}, model{}
 	var rows Rows
 	var keys Batch
