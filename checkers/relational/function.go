@@ -340,6 +340,9 @@ func numberFunction(name string, k Kind, a []Value) (Value, bool) {
 	switch name {
 	case "abs":
 		v := cast(a[0], k)
+		if x, ok := v.V.(float64); ok {
+			return Value{k, math.Abs(x)}, true
+		}
 		if compare(v, cast(Value{Int2, int64(0)}, k)) >= 0 {
 			return v, true
 		}

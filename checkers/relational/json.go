@@ -201,6 +201,8 @@ func step(doc any, key string, index int64, byIndex bool) (any, bool) {
 		if index >= 0 && index < int64(len(d)) {
 			return d[index], true
 		}
+	default: // PostgreSQL keeps a scalar as an array of one
+		return doc, byIndex && (index == 0 || index == -1)
 	}
 	return nil, false
 }
@@ -232,7 +234,8 @@ func access(op string, a, b Value) Value {
 			if isArray && err != nil {
 				return null(k)
 			}
-			if doc, found = step(doc, key, index, isArray); !found {
+			_, isObject := doc.(object)
+			if doc, found = step(doc, key, index, isArray); !found || !isArray && !isObject {
 				return null(k)
 			}
 		}

@@ -49,11 +49,7 @@ func (s *scope) eval(e tree.Expr) Value {
 	case *tree.Like:
 		return s.like(e)
 	case *tree.InList:
-		var list []Value
-		for _, x := range e.List {
-			list = append(list, s.eval(x))
-		}
-		return negate(e.Not, anyOf(s.eval(e.X), "=", list, s))
+		return negate(e.Not, s.inList(e))
 	case *tree.Case:
 		return s.caseOf(e)
 	case *tree.Call:
@@ -111,6 +107,9 @@ func match(a, b Value) (Value, Value) {
 	k := unify(a.K, b.K)
 	if k == Unknown {
 		k = Text
+	}
+	if k == Float4 && a.K != b.K && a.K != Unknown && b.K != Unknown {
+		k = Float8
 	}
 	return cast(a, k), cast(b, k)
 }
@@ -258,6 +257,20 @@ func anyOf(x Value, op string, list []Value, s *scope) Value {
 	out := Value{Bool, false}
 	for _, v := range list {
 		switch c := s.binary(op, x, v); {
+		case c.null():
+			out = c
+		case c.V == true:
+			return c
+		}
+	}
+	return out
+}
+
+// inList compares from left to right until one is equal.
+func (s *scope) inList(e *tree.InList) Value {
+	x, out := s.eval(e.X), Value{Bool, false}
+	for _, item := range e.List {
+		switch c := comparison("=", x, s.eval(item)); {
 		case c.null():
 			out = c
 		case c.V == true:

@@ -295,6 +295,9 @@ func distance(w tree.Window, b tree.Bound, part []windowRow, i, j int) int {
 	if sign < 0 {
 		op = "-"
 	}
+	if numberRank(x.K) > 0 && numberRank(x.K) < numberRank(Numeric) { // the bound may be out of the kind's range
+		x, offset = cast(x, Numeric), cast(offset, Numeric)
+	}
 	c := compareAny(y, s.binary(op, x, offset))
 	if w.OrderBy[0].Descending {
 		c = -c

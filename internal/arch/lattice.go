@@ -36,6 +36,9 @@ core/control:           core core/proc core/seal core/journal core/shard core/ga
 core/sql/tree:
 core/sql/sqlerr:        core/sql/tree
 core/sql/parse:         core/sql/tree core/sql/sqlerr github.com/pganalyze/pg_query_go/v6 github.com/pganalyze/pg_query_go/v6/parser github.com/wasilibs/go-pgquery github.com/wasilibs/go-pgquery/parser
+core/expr:              core/row core/sql/tree core/sql/sqlerr github.com/cockroachdb/apd/v3
+core/sql/plan:          core/expr core/row core/sql/tree core/sql/sqlerr
+core/sql/lower:         core/expr core/flow core/row core/sql/plan core/sql/sqlerr core/sql/tree core/zset
 
 # the default process network
 .:                      core/control
@@ -82,7 +85,7 @@ internal/nodetest:      internal/node disk core/proc core core/shard core/gatewa
 internal/drill:         . core core/actor core/control core/proc core/shard net/client net/tlsnet disk disk/losefs disk/osfile internal/datadir internal/history internal/host internal/node internal/verify checkers workloads
 internal/backup:        core core/actor core/journal core/shard disk disk/osfile internal/datadir internal/history internal/verify internal/inspect internal/node github.com/cespare/xxhash/v2
 internal/olddata:       core core/journal internal/node internal/inspect internal/verify disk/pebblekv
-internal/slt:           checkers/relational core/sql/parse core/sql/sqlerr core/sql/tree github.com/jackc/pgx/v5/pgconn modernc.org/sqlite
+internal/slt:           checkers/relational core/row core/sql/lower core/sql/parse core/sql/plan core/sql/sqlerr core/sql/tree core/zset github.com/jackc/pgx/v5/pgconn modernc.org/sqlite
 internal/load:          github.com/HdrHistogram/hdrhistogram-go golang.org/x/sys/unix
 internal/bench:         core core/actor net/client net/tlsnet checkers workloads internal/load
 experiments:            . internal/load internal/bench core core/proc core/actor core/shard net/wire net/client net/tlsnet disk disk/memkv disk/simfile disk/osfile internal/host internal/node gonum.org/v1/gonum/stat

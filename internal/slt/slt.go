@@ -314,8 +314,11 @@ func format(c Cell, as byte) string {
 	if c.Number && strings.Contains(c.Text, ".") {
 		c.Text = strings.TrimRight(strings.TrimRight(c.Text, "0"), ".")
 	}
-	if c.Text == "" {
+	switch c.Text {
+	case "":
 		return "(empty)"
+	case "-0": // of a float: the engine has one zero
+		return "0"
 	}
 	return strings.Map(func(r rune) rune {
 		if r < ' ' || r == 0x7f {

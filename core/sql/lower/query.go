@@ -1,0 +1,120 @@
+package lower
+
+import (
+	"actordb/core/flow"
+	"actordb/core/row"
+	"actordb/core/sql/sqlerr"
+	"actordb/core/zset"
+)
+
+// A Query is a program that runs. On demand: Push all there is, Finish, read
+// Rows. As a view: Push what changed, Finish, read Changes, and again.
+type Query struct {
+	program *Program
+	circuit *flow.Circuit
+	begun   bool
+	sorter  zset.Sorter
+	sorted  *zset.Batch
+}
+
+// Open starts a program with a limit of memory.
+func (p *Program) Open(memoryBytes int) (*Query, error) {
+	c, err := p.flow.Build(flow.Config{MemoryBytes: memoryBytes})
+	if err != nil {
+		return nil, asError(err)
+	}
+	return &Query{program: p, circuit: c, sorted: zset.NewBatch(p.types)}, nil
+}
+
+// start feeds what does not change.
+func (q *Query) start() error {
+	if q.begun {
+		return nil
+	}
+	q.begun = true
+	for _, c := range q.program.rows {
+		if err := q.circuit.Push(c.node, c.batch); err != nil {
+			return asError(err)
+		}
+	}
+	return nil
+}
+
+// Push feeds changes of source i of the program: its Columns, with weights.
+func (q *Query) Push(i int, in *zset.Batch) error {
+	if err := q.start(); err != nil {
+		return err
+	}
+	return asError(q.circuit.Push(q.program.Sources[i].node, in))
+}
+
+// Finish works on a step, through about fuel rows, until it is done.
+func (q *Query) Finish(fuel int) (done bool, err error) {
+	if err := q.start(); err != nil {
+		return false, err
+	}
+	done, err = q.circuit.Finish(fuel)
+	return done, asError(err)
+}
+
+// Err is what the answer must be refused with, as long as the rows are there
+// that it depends on.
+func (q *Query) Err() error {
+	e, err := q.circuit.Error()
+	if err != nil {
+		return asError(err)
+	}
+	if e != nil {
+		return sqlerr.New(sqlerr.State(e.Code), "%s", e.Text)
+	}
+	return nil
+}
+
+// Changes are those of the answer in the step that ended last.
+func (q *Query) Changes() *zset.Batch { return q.circuit.Output(q.program.output) }
+
+// Rows yields the answer of a query of one step, in its order, in batches; each
+// is good until the next.
+func (q *Query) Rows(yield func(*row.Batch) error) error {
+	if err := q.Err(); err != nil {
+		return err
+	}
+	in := q.Changes()
+	if len(q.program.order) > 0 {
+		q.sorted.Clear()
+		q.sorter.SortBy(in, q.sorted, q.program.order)
+		in = q.sorted
+	}
+	var types []row.Type
+	for _, c := range q.program.Cols {
+		types = append(types, c.Type)
+	}
+	out := row.NewBatch(types)
+	show := in.Batch.Pick(upTo(len(types)))
+	for i := range in.N {
+		for w := in.W[i]; w > 0; w-- {
+			out.AppendRow(show, i)
+			if out.N == row.ChunkRows {
+				if err := yield(out); err != nil {
+					return err
+				}
+				out.Clear()
+			}
+		}
+	}
+	if out.N > 0 {
+		return yield(out)
+	}
+	return nil
+}
+
+func upTo(n int) []int {
+	s := make([]int, n)
+	for i := range s {
+		s[i] = i
+	}
+	return s
+}
+
+// SourceTypes are the types of what source i is fed.
+func (p *Program) SourceTypes(i int) []row.Type { return p.flow.Types(p.Sources[i].node) }
