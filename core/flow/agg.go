@@ -181,7 +181,9 @@ func (c *acc) add(in *zset.Batch, groups []int32, scratch *floatScratch) error {
 	if c.agg.Kind == CountRows {
 		for i, g := range groups {
 			if f == nil || f.I[i] != 0 {
-				c.n[g] += in.W[i]
+				if err := c.count(g, in.W[i]); err != nil {
+					return err
+				}
 			}
 		}
 		return nil
@@ -191,7 +193,9 @@ func (c *acc) add(in *zset.Batch, groups []int32, scratch *floatScratch) error {
 	switch {
 	case c.kind == accInt && plain:
 		for i, g := range groups {
-			c.n[g] += in.W[i]
+			if err := c.count(g, in.W[i]); err != nil {
+				return err
+			}
 			if err := c.sum[g].addProduct(v.I[i], in.W[i]); err != nil {
 				return err
 			}
@@ -199,7 +203,9 @@ func (c *acc) add(in *zset.Batch, groups []int32, scratch *floatScratch) error {
 		return nil
 	case c.kind == accCount && plain:
 		for i, g := range groups {
-			c.n[g] += in.W[i]
+			if err := c.count(g, in.W[i]); err != nil {
+				return err
+			}
 		}
 		return nil
 	}
@@ -214,9 +220,22 @@ func (c *acc) add(in *zset.Batch, groups []int32, scratch *floatScratch) error {
 	return nil
 }
 
+// count adds w to the number of rows of a group.
+func (c *acc) count(g int32, w int64) error {
+	n := c.n[g]
+	sum := n + w
+	if (sum > n) != (w > 0) && w != 0 {
+		return zset.ErrWeight
+	}
+	c.n[g] = sum
+	return nil
+}
+
 // addOne adds row i of v, which is not null, w times to group g.
 func (c *acc) addOne(v *row.Vector, i, g int, w int64, scratch *floatScratch) error {
-	c.n[g] += w
+	if err := c.count(int32(g), w); err != nil {
+		return err
+	}
 	switch c.kind {
 	case accInt, accBool:
 		return c.sum[g].addProduct(v.I[i], w)

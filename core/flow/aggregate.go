@@ -22,7 +22,7 @@ import (
 //	d = [rows of touched keys after] - [rows of touched keys before]
 //
 // With an expiry column, groups whose time is below the step's bound are
-// dropped when the step ends, and nothing comes out: their rows stay in the
+// dropped when a step ends, and nothing comes out: their rows stay in the
 // result for good. Rows for them are late from then on: the plan puts a
 // temporal filter of the same column and bound before the aggregate.
 type aggregate struct {
@@ -64,7 +64,10 @@ func (o *aggregate) absorb(port int, in *zset.Batch) error {
 	o.t.touch(o.groups)
 	if port == 0 {
 		for i, g := range o.groups {
-			o.t.total[g] += in.W[i]
+			var err error
+			if o.t.total[g], err = zset.Sum(o.t.total[g], in.W[i]); err != nil {
+				return err
+			}
 		}
 	}
 	for _, k := range p.accs {
@@ -196,10 +199,10 @@ func (o *aggregate) put(accs []acc, i, g int, w int64) error {
 }
 
 func (o *aggregate) commit() error {
-	if err := o.t.endStep(); err != nil || o.expire < 0 || o.c.bound <= o.expired {
+	if err := o.t.endStep(); err != nil || o.expire < 0 || o.c.bound <= o.expired || 2*o.t.inserted < len(o.t.hash)+o.t.state.Len() {
 		return err
 	}
-	o.expired = o.c.bound
+	o.expired, o.t.inserted = o.c.bound, 0
 	return o.t.discard(o.expire, o.c.bound)
 }
 

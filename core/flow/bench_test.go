@@ -218,3 +218,51 @@ func BenchmarkPlainMaps(b *testing.B) {
 		_ = out
 	})
 }
+
+// A query on demand: a million rows pushed in chunks, one result.
+func BenchmarkOnDemand(b *testing.B) {
+	const rows = 1 << 20
+	var ins []*zset.Batch
+	for lo := 0; lo < rows; lo += 4 * chunkRows {
+		in := zset.NewBatch(orderTypes)
+		for i := lo; i < lo+4*chunkRows; i++ {
+			order(10_000)(in, i)
+			in.N++
+			in.W = append(in.W, 1)
+		}
+		ins = append(ins, in)
+	}
+	for name, build := range map[string]func(p *Plan, s Node) Node{
+		"group": func(p *Plan, s Node) Node {
+			return p.Aggregate(s, Aggregate{Key: []int{0}, Aggs: []Agg{{Kind: CountRows}, {Kind: SumOf, Arg: 2}}})
+		},
+		"total": func(p *Plan, s Node) Node {
+			return p.Aggregate(s, Aggregate{Scalar: true, Aggs: []Agg{{Kind: CountRows}, {Kind: SumOf, Arg: 2}}})
+		},
+		"filter": func(p *Plan, s Node) Node { return p.Filter(s, compareConst{2, 10}) },
+		"top":    func(p *Plan, s Node) Node { return p.TopK(s, TopK{Sorts: []row.Sort{{Col: 2, Desc: true}}, Limit: 10}) },
+	} {
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				p := NewPlan()
+				s := p.Source(orderTypes)
+				p.Output(build(p, s))
+				c, err := p.Build(Config{MemoryBytes: 1 << 30, Once: true})
+				if err != nil {
+					b.Fatal(err)
+				}
+				for _, in := range ins {
+					if err := c.Push(s, in); err != nil {
+						b.Fatal(err)
+					}
+				}
+				for done := false; !done; {
+					if done, err = c.Finish(1 << 20); err != nil {
+						b.Fatal(err)
+					}
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/rows, "ns/row")
+		})
+	}
+}

@@ -15,6 +15,9 @@ type Config struct {
 	MemoryBytes int        // limit of what it holds; 0: a default
 	Store       zset.Store // where state is read that was spilled or restored; may be nil
 	Prefix      []byte     // of its keys there
+	// Once says that there will be one step, and no retraction in it: a query on
+	// demand. ORDER BY … LIMIT then keeps no more than it needs.
+	Once bool
 }
 
 // an op is an operator at work.

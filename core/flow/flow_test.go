@@ -241,10 +241,20 @@ func run(t *rapid.T, ops int, names []string) {
 			savedAt = -1 // once, so that it ends
 		}
 	}
-	// The same rows at once, in another order: as an on-demand query.
+	// The same rows at once, in another order: as an on-demand query. It sees
+	// retractions, or what is left of the rows alone.
+	config = Config{Once: rapid.Bool().Draw(t, "Once")}
 	once := build()
-	all := rapid.Permutation(slices.Concat(steps...)).Draw(t, "once")
-	push(t, once, sources, all)
+	all := slices.Concat(steps...)
+	if config.Once {
+		all = nil
+		for s, rel := range contents(steps) {
+			for _, r := range rel.rows {
+				all = append(all, change{s, r, 1})
+			}
+		}
+	}
+	push(t, once, sources, rapid.Permutation(all).Draw(t, "once"))
 	finish(t, once)
 	result := bag{}
 	result.add(once.Output(o))

@@ -51,6 +51,10 @@ func (k *keyWalk) next() (bool, error) {
 	}
 	c := &k.cursors[least]
 	k.Hash, k.B, k.Cols, k.I = c.Hash(), &c.B.Batch.Batch, k.cols[least], c.I
+	if len(k.Cols) == 0 { // all rows have this key
+		k.cursors = k.cursors[:0]
+		return true, nil
+	}
 	for i := range k.cursors {
 		c := &k.cursors[i]
 		for c.Valid() && c.Hash() == k.Hash && sameKey(&c.B.Batch.Batch, k.cols[i], c.I, k.B, k.Cols, k.I) {

@@ -85,19 +85,31 @@ func (o *errorSink) first() (*row.Error, error) {
 type arrange struct {
 	core
 	a       *zset.Arrangement
-	discard int // column: rows below the bound are dropped when a step ends; -1: none
+	discard int // column: rows below the bound are dropped; -1: none
 	dropped int64
+	added   int         // rows since then
+	first   *zset.First // if only the first rows are wanted
 }
 
-func (o *arrange) absorb(_ int, in *zset.Batch) error { return o.a.Add(in) }
-func (o *arrange) flush(fuel int) (bool, error)       { return o.a.Seal(fuel) }
-func (o *arrange) memBytes() int                      { return o.a.MemBytes() }
+func (o *arrange) absorb(_ int, in *zset.Batch) error {
+	o.added += in.N
+	if o.first != nil {
+		return o.a.AddFirst(in, o.first)
+	}
+	return o.a.Add(in)
+}
 
+func (o *arrange) flush(fuel int) (bool, error) { return o.a.Seal(fuel) }
+func (o *arrange) memBytes() int                { return o.a.MemBytes() }
+
+// commit makes the delta a part of the state. What is below the bound is never
+// looked at again, so it may be dropped late: each row that comes pays for two
+// that are looked through.
 func (o *arrange) commit() error {
-	if err := o.a.Commit(); err != nil || o.discard < 0 || o.c.bound <= o.dropped {
+	if err := o.a.Commit(); err != nil || o.discard < 0 || o.c.bound <= o.dropped || 2*o.added < o.a.Len() {
 		return err
 	}
-	o.dropped = o.c.bound
+	o.dropped, o.added = o.c.bound, 0
 	return discardBelow(o.a, o.discard, o.c.bound, o.out)
 }
 

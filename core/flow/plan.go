@@ -28,6 +28,7 @@ type planned struct {
 	inputs []Node // port i
 	types  []row.Type
 	source bool
+	reads  int // how many operators read an arrangement
 	make   func(k core, ops []op) op
 	what   string // its kind and parameters, but for expressions
 }
@@ -173,6 +174,7 @@ func (p *Plan) reads(what string, types []row.Type, make func(k core, ops []op) 
 		if n < 0 {
 			return -1
 		}
+		p.nodes[n].reads++
 	}
 	return p.add(fmt.Sprint(what, " of ", from), types, nil, make)
 }
@@ -370,7 +372,11 @@ func (p *Plan) TopK(in Node, t TopK) Node {
 	}
 	offset := min(t.Offset, most)
 	return p.reads(fmt.Sprint("top-k ", t), p.Types(in), func(k core, ops []op) op {
-		return &topK{core: k, in: arranged(ops, a), offset: offset, limit: limit}
+		o := &topK{core: k, in: arranged(ops, a), offset: offset, limit: limit}
+		if k.c.config.Once && t.Limit >= 0 && len(t.Partition) == 0 && len(t.Sorts) > 0 && p.nodes[a].reads == 1 {
+			o.in.first = &zset.First{Rows: offset + limit}
+		}
+		return o
 	}, a)
 }
 
@@ -410,7 +416,13 @@ func (p *Plan) Output(in Node) int {
 
 // Materialize keeps the contents of a node, to be read between steps by
 // Circuit.View. It may be an arrangement that operators use.
-func (p *Plan) Materialize(in Node, o zset.Order) Node { return p.arrange(in, o) }
+func (p *Plan) Materialize(in Node, o zset.Order) Node {
+	n := p.arrange(in, o)
+	if n >= 0 {
+		p.nodes[n].reads++
+	}
+	return n
+}
 
 // View is what a node of Materialize holds.
 func (c *Circuit) View(n Node) *zset.Arrangement { return c.ops[n].(*arrange).a }

@@ -23,6 +23,7 @@ type table struct {
 	slots    []int32 // group plus 1
 	shift    uint
 	dead     int // groups without rows
+	inserted int // groups since the last discard
 
 	stamp   []uint64 // of the last step that touched the group
 	step    uint64
@@ -178,6 +179,7 @@ func (t *table) insert(h uint64, in *row.Batch, cols []int, i int) int32 {
 	t.hash = append(t.hash, h)
 	t.total = append(t.total, 0)
 	t.dead++
+	t.inserted++
 	t.stamp = append(t.stamp, 0)
 	t.isDirty = append(t.isDirty, false)
 	for k := range t.accs {

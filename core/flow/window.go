@@ -1,8 +1,6 @@
 package flow
 
 import (
-	"fmt"
-
 	"actordb/core/row"
 	"actordb/core/zset"
 )
@@ -81,7 +79,7 @@ func (o *window) flush(fuel int) (bool, error) {
 		for o.rows.Find(k.Hash, k.B, k.Cols, k.I); o.rows.Next(); {
 			for i, w := range [2]int64{o.rows.Old, o.rows.Old + o.rows.Delta} {
 				if int64(o.parts[i].N)+max(w, 0) > multiplicityMax {
-					return false, fmt.Errorf("flow: a partition of a window has more than %d rows; partition it more finely", multiplicityMax)
+					return false, row.Errorf(row.CodeTooLong, "a partition of a window has more than %d rows; partition it more finely", multiplicityMax)
 				}
 				for ; w > 0; w-- {
 					o.parts[i].AppendRow(&o.rows.B.Batch.Batch, o.rows.I)

@@ -90,3 +90,38 @@ func (v *Vector) hashInto(hs []uint64) {
 		}
 	}
 }
+
+// SortPrefix appends 8 bytes of each row's value under a sort, as a number: of
+// two rows the one that sorts first has the smaller number, or the same.
+func (b *Batch) SortPrefix(s Sort, dst []uint64) []uint64 {
+	v := b.Cols[s.Col]
+	at := len(dst)
+	if v.Type.Fixed() {
+		for _, x := range v.I[:b.N] {
+			dst = append(dst, uint64(x)^1<<63)
+		}
+	} else {
+		for i := range b.N {
+			var room [8]byte
+			copy(room[:], v.Data[v.Off[i]:v.Off[i+1]])
+			dst = append(dst, binary.BigEndian.Uint64(room[:]))
+		}
+	}
+	ps := dst[at:]
+	if s.Desc {
+		for i := range ps {
+			ps[i] = ^ps[i]
+		}
+	}
+	if len(v.Nulls) > 0 {
+		for i := range ps {
+			if v.Nulls.Get(i) {
+				ps[i] = ^uint64(0)
+				if s.NullsFirst {
+					ps[i] = 0
+				}
+			}
+		}
+	}
+	return dst
+}

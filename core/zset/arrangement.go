@@ -1,6 +1,7 @@
 package zset
 
 import (
+	"errors"
 	"slices"
 
 	"actordb/core/row"
@@ -17,6 +18,7 @@ type Arrangement struct {
 	merging *merger
 	mergeAt int // merging joins the runs there and after it
 	sealing *merger
+	sealAt  int
 
 	sorter  Sorter
 	picking picking
@@ -72,7 +74,8 @@ func (a *Arrangement) newRun() *Run {
 	return &Run{owner: a, id: a.nextID}
 }
 
-func (a *Arrangement) newBlock() *Block {
+// newBlock returns an empty block for about n rows.
+func (a *Arrangement) newBlock(n int) *Block {
 	if n := len(a.free); n > 0 {
 		b := a.free[n-1]
 		a.free = a.free[:n-1]
@@ -82,6 +85,15 @@ func (a *Arrangement) newBlock() *Block {
 	}
 	b := &Block{}
 	b.Reset(a.types)
+	n = min(n, blockRows)
+	b.Hash, b.W = make([]uint64, 0, n), make([]int64, 0, n)
+	for _, c := range b.Cols {
+		if c.Type.Fixed() {
+			c.I = make([]int64, 0, n)
+		} else {
+			c.Off = append(make([]uint32, 0, n+1), 0)
+		}
+	}
 	return b
 }
 
@@ -122,18 +134,76 @@ func (a *Arrangement) Add(b *Batch) error {
 	if b.N == 0 {
 		return nil
 	}
+	a.sorter.sort(&b.Batch, &a.order)
+	if err := a.sorter.merge(b); err != nil {
+		return err
+	}
+	return a.addSorted(b)
+}
+
+// A First remembers what AddFirst needs no more of.
+type First struct {
+	Rows  int64 // how many rows are wanted
+	cut   uint64
+	bound bool // rows whose prefix is above cut are not among the first
+	pass  Batch
+	sel   []int32
+	hash  []uint64
+}
+
+// AddFirst puts into the delta what of a batch may be among the first rows of
+// an order without key. It is for a relation that only grows: it refuses
+// retractions.
+func (a *Arrangement) AddFirst(b *Batch, f *First) error {
+	for _, w := range b.W {
+		if w < 0 {
+			return errors.New("zset: a retraction where only the first rows are kept")
+		}
+	}
+	if f.bound {
+		f.hash, f.sel = a.order.hashes(&b.Batch, f.hash[:0]), f.sel[:0]
+		for i, h := range f.hash {
+			if h <= f.cut {
+				f.sel = append(f.sel, int32(i))
+			}
+		}
+		if len(f.sel) < b.N {
+			f.pass.Reset(a.types)
+			f.pass.AddGather(b, f.sel)
+			b = &f.pass
+		}
+	}
 	s := &a.sorter
+	if b.N == 0 {
+		return nil
+	}
 	s.sort(&b.Batch, &a.order)
 	if err := s.merge(b); err != nil {
 		return err
 	}
+	n := int64(0)
+	for i, w := range s.w {
+		if n += min(w, f.Rows); n >= f.Rows {
+			s.sel, s.w = s.sel[:i+1], s.w[:i+1]
+			if h := s.hash[i]; !f.bound || h < f.cut {
+				f.bound, f.cut = true, h
+			}
+			break
+		}
+	}
+	return a.addSorted(b)
+}
+
+// addSorted makes a run of the rows that the sorter has merged.
+func (a *Arrangement) addSorted(b *Batch) error {
+	s := &a.sorter
 	if len(s.sel) == 0 {
 		return nil
 	}
 	r := a.newRun()
 	for lo := 0; lo < len(s.sel); lo += blockRows {
 		hi := min(lo+blockRows, len(s.sel))
-		blk := a.newBlock()
+		blk := a.newBlock(hi - lo)
 		blk.AppendGather(&b.Batch, s.sel[lo:hi])
 		blk.W = append(blk.W, s.w[lo:hi]...)
 		blk.Hash = append(blk.Hash, s.hash[lo:hi]...)
@@ -176,9 +246,16 @@ func (a *Arrangement) replace(list *[]*Run, i int, m *merger) {
 // Seal makes the delta one run. It works through about fuel rows at a time.
 func (a *Arrangement) Seal(fuel int) (done bool, err error) {
 	for len(a.delta) > 1 {
-		n := len(a.delta)
 		if a.sealing == nil {
-			m := newMerger(a, a.delta[n-2], a.delta[n-1])
+			// The two neighbours that are shortest together: so each row is
+			// copied about as often as runs can be halved.
+			a.sealAt = 0
+			for i := range a.delta[1:] {
+				if a.delta[i].n+a.delta[i+1].n < a.delta[a.sealAt].n+a.delta[a.sealAt+1].n {
+					a.sealAt = i
+				}
+			}
+			m := newMerger(a, a.delta[a.sealAt], a.delta[a.sealAt+1])
 			a.sealing = &m
 		}
 		done, err := a.sealing.work(fuel)
@@ -186,7 +263,7 @@ func (a *Arrangement) Seal(fuel int) (done bool, err error) {
 			return false, err
 		}
 		fuel -= a.sealing.out.n
-		a.replace(&a.delta, n-2, a.sealing)
+		a.replace(&a.delta, a.sealAt, a.sealing)
 		a.sealing = nil
 		if fuel <= 0 {
 			return len(a.delta) <= 1, nil

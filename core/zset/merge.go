@@ -22,7 +22,7 @@ type picking struct {
 }
 
 func newMerger(owner *Arrangement, a, b *Run) merger {
-	return merger{a: a.Cursor(), b: b.Cursor(), out: owner.newRun(), blk: owner.newBlock()}
+	return merger{a: a.Cursor(), b: b.Cursor(), out: owner.newRun(), blk: owner.newBlock(a.n + b.n)}
 }
 
 // work merges until it has taken fuel rows or is done.
@@ -76,7 +76,7 @@ func (m *merger) work(fuel int) (done bool, err error) {
 
 func (m *merger) finishBlock() {
 	m.out.push(m.blk)
-	m.blk = m.out.owner.newBlock()
+	m.blk = m.out.owner.newBlock(blockRows)
 }
 
 // stretch merges rows of the two present blocks, at most most, and copies them,

@@ -25,6 +25,11 @@ type Rows struct {
 func (r *Rows) Open(a *Arrangement, state, delta []*Run) {
 	r.reset(a, state, delta)
 	r.keyed = false
+	r.begin()
+}
+
+// begin makes all cursors live.
+func (r *Rows) begin() {
 	for i := range r.cursors {
 		if r.cursors[i].Valid() {
 			r.live = append(r.live, int32(i))
@@ -53,8 +58,11 @@ func (r *Rows) Finder(a *Arrangement, state, delta []*Run) { r.reset(a, state, d
 // b, in the order of the arrangement's key, with the hash h. The hash must not
 // be less than that of the Find before; a key may be asked for again.
 func (r *Rows) Find(h uint64, b *row.Batch, key []int, i int) {
-	r.keyed, r.hash = true, h
 	r.live = r.live[:0]
+	if r.keyed, r.hash = len(r.a.order.Key) > 0, h; !r.keyed { // all rows
+		r.begin()
+		return
+	}
 	for k := range r.cursors {
 		c := &r.cursors[k]
 		c.Seek(h)

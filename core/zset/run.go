@@ -5,7 +5,8 @@ import (
 	"sort"
 )
 
-// A Block is a part of a run: rows in order, with the hashes of their keys.
+// A Block is a part of a run: rows in order, with the hashes of their keys
+// (order.hashes).
 type Block struct {
 	Batch
 	Hash []uint64

@@ -27,7 +27,7 @@ type Sorter struct {
 // sort leaves in s.entries the rows of b in the order o.
 func (s *Sorter) sort(b *row.Batch, o *order) {
 	n := b.N
-	s.hash = b.Hash(o.Key, s.hash[:0])
+	s.hash = o.hashes(b, s.hash[:0])
 	s.entries = slices.Grow(s.entries[:0], n)[:n]
 	for i, h := range s.hash {
 		s.entries[i] = entry{h, int32(i)}
@@ -35,24 +35,25 @@ func (s *Sorter) sort(b *row.Batch, o *order) {
 	if n < 2 {
 		return
 	}
-	if len(o.Key) == 0 {
-		s.sortPart(s.entries, b, o)
-		return
+	least, most := s.hash[0], s.hash[0]
+	for _, h := range s.hash {
+		least, most = min(least, h), max(most, h)
 	}
-	// Hashes are uniform: spread by their upper bits they are nearly sorted.
+	// Hashes are uniform: spread by the upper bits in which they differ they are
+	// nearly sorted.
 	width := uint(bits.Len(uint(n)))
-	shift := 64 - width
+	shift := uint(max(0, bits.Len64(most-least)-int(width)))
 	s.counts = slices.Grow(s.counts[:0], 1<<width+1)[:1<<width+1]
 	clear(s.counts)
 	for _, h := range s.hash {
-		s.counts[h>>shift+1]++
+		s.counts[(h-least)>>shift+1]++
 	}
 	for i := 1; i < len(s.counts); i++ {
 		s.counts[i] += s.counts[i-1]
 	}
 	s.spread = slices.Grow(s.spread[:0], n)[:n]
 	for _, e := range s.entries {
-		at := &s.counts[e.hash>>shift]
+		at := &s.counts[(e.hash-least)>>shift]
 		s.spread[*at] = e
 		*at++
 	}

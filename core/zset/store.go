@@ -128,7 +128,7 @@ func (a *Arrangement) load(ref *blockRef) (*Block, error) {
 	if err != nil {
 		return nil, &DamageError{key, err.Error()}
 	}
-	blk.Hash = blk.Batch.Batch.Hash(a.order.Key, nil)
+	blk.Hash = a.order.hashes(&blk.Batch.Batch, nil)
 	if blk.N != ref.n || len(rest) != 8 || binary.LittleEndian.Uint64(rest) != blk.Hash[0] || blk.Hash[blk.N-1] != ref.last {
 		return nil, &DamageError{key, "is not the block that the manifest names"}
 	}

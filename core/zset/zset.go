@@ -165,6 +165,16 @@ func newOrder(o Order, columns int) order {
 	return order{o, full, full[keys:]}
 }
 
+// hashes appends the hash of each row's key. In an order without key, all rows
+// have one key: the first sort's prefix takes the place of its hash, so that
+// runs are sorted, sought and merged by it.
+func (o *order) hashes(b *row.Batch, dst []uint64) []uint64 {
+	if len(o.Key) == 0 && len(o.Sorts) > 0 {
+		return b.SortPrefix(o.Sorts[0], dst)
+	}
+	return b.Hash(o.Key, dst)
+}
+
 func (o *order) compare(a *row.Batch, i int, b *row.Batch, j int) int {
 	return row.CompareBy(o.full, a, i, b, j)
 }
