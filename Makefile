@@ -7,13 +7,14 @@ SHELL := bash
 BIN := bin/actordb
 GO  ?= go
 
-.PHONY: help build demo test peers check drill sim unsimulated race analyze fuzz sweep audit mutants proto clean FORCE
+.PHONY: help build cluster demo test peers check drill sim unsimulated race analyze fuzz sweep audit mutants proto clean FORCE
 
 help:
 	@echo "make demo         one run with faults, a real node killed, then the run with a planted bug"
 	@echo "make test         format, vet, all tests"
 	@echo "make sim          a sweep of seeds under faults (BUDGET=60s)"
 	@echo "make drill        a real node killed 200 times (KILLS), then one with a planted bug"
+	@echo "make cluster      three nodes on this machine (CLUSTER=trio), until interrupted"
 	@echo "make check        everything: race detector, analyzers, fuzzing, a long sweep, audit, drill, all mutants"
 	@echo "make unsimulated  the shipped code that the simulator does not execute"
 	@echo "make proto        Go code for net/rpc/proto"
@@ -64,6 +65,12 @@ BUDGET ?= 60s
 
 sim: build
 	$(BIN) sim sweep --budget $(BUDGET)
+
+# Three nodes, each in a process of its own.
+CLUSTER ?= trio
+
+cluster: build
+	$(BIN) cluster run --dir $(CLUSTER)
 
 unsimulated:
 	@$(GO) run ./internal/tools/unsimulated

@@ -70,20 +70,21 @@ func violated() error { return &failure{code: exitViolated} }
 func diverged() error { return &failure{code: exitDiverged} }
 
 type commandLine struct {
-	Serve   serveCommand   `cmd:"" help:"Run a node."`
-	Send    sendCommand    `cmd:"" help:"Send events and commands from a file or standard input."`
-	Bench   benchCommand   `cmd:"" help:"Put a load on a running node, and measure rate and latency."`
-	Issue   issueCommand   `cmd:"" help:"Issue an identity for a node or a client."`
-	Verify  verifyCommand  `cmd:"" help:"Check every checksum, hash and chain of a node's data directory."`
-	Inspect inspectCommand `cmd:"" help:"Show what stands in a data directory: a segment, a block, an actor's history, a snapshot, sessions."`
-	Backup  backupCommand  `cmd:"" help:"Add a backup of a node's directory to a repository, also while the node runs."`
-	Backups backupsCommand `cmd:"" help:"List the backups of a repository, and check them."`
-	Restore restoreCommand `cmd:"" help:"Make a data directory from a backup, or as it was at a point in time."`
-	Dag     dagCommands    `cmd:"" help:"Check and draw the process network of a node."`
-	Exp     expCommands    `cmd:"" help:"Measure what the paper claims."`
-	Drill   drillCommand   `cmd:"" help:"Kill a real node again and again, take away what it had not synced, and judge what comes back."`
-	Victim  victimCommand  `cmd:"" name:"drill-node" hidden:"" help:"The node that a drill starts."`
-	Sim     simCommands    `cmd:"" help:"Run the engine in its deterministic simulator."`
+	Serve   serveCommand    `cmd:"" help:"Run a node."`
+	Cluster clusterCommands `cmd:"" help:"Make a cluster, and run one on this machine."`
+	Send    sendCommand     `cmd:"" help:"Send events and commands from a file or standard input."`
+	Bench   benchCommand    `cmd:"" help:"Put a load on a running node, and measure rate and latency."`
+	Issue   issueCommand    `cmd:"" help:"Issue an identity for a node or a client."`
+	Verify  verifyCommand   `cmd:"" help:"Check every checksum, hash and chain of a node's data directory."`
+	Inspect inspectCommand  `cmd:"" help:"Show what stands in a data directory: a segment, a block, an actor's history, a snapshot, sessions."`
+	Backup  backupCommand   `cmd:"" help:"Add a backup of a node's directory to a repository, also while the node runs."`
+	Backups backupsCommand  `cmd:"" help:"List the backups of a repository, and check them."`
+	Restore restoreCommand  `cmd:"" help:"Make a data directory from a backup, or as it was at a point in time."`
+	Dag     dagCommands     `cmd:"" help:"Check and draw the process network of a node."`
+	Exp     expCommands     `cmd:"" help:"Measure what the paper claims."`
+	Drill   drillCommand    `cmd:"" help:"Kill a real node again and again, take away what it had not synced, and judge what comes back."`
+	Victim  victimCommand   `cmd:"" name:"drill-node" hidden:"" help:"The node that a drill starts."`
+	Sim     simCommands     `cmd:"" help:"Run the engine in its deterministic simulator."`
 }
 
 type simCommands struct {

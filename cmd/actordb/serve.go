@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"strings"
 	"syscall"
 
@@ -23,9 +25,9 @@ import (
 type serveCommand struct {
 	Dir      string `required:"" placeholder:"DIR" help:"Where everything is kept; it is made if there is none."`
 	Dev      bool   `help:"Be the own certificate authority, under DIR/ca, with an identity for a client. For one machine."`
-	Identity string `placeholder:"DIR" help:"The node's identity.pem: its key, its certificate, the authorities to trust. It is read again when it is renewed."`
+	Identity string `placeholder:"DIR" help:"The node's identity.pem: its key, its certificate, the authorities to trust. It is read again when it is renewed. Left out, DIR/identity of a node that cluster create made."`
 	Dag      string `placeholder:"FILE" help:"The process network, as dag.jsonnet; left out, the program's own (actordb dag print)."`
-	Listen   string `default:"127.0.0.1:7400" placeholder:"HOST:PORT" help:"Where to accept connections; port 0: a free one."`
+	Listen   string `placeholder:"HOST:PORT" help:"Where to accept connections; port 0: a free one. Left out: where DIR/cluster.json says, or 127.0.0.1:7400."`
 	Web      string `placeholder:"HOST:PORT" help:"Where to answer HTTPS, such as 127.0.0.1:7401: commands by gRPC, connect and JSON (docs/rpc.md), /healthz, /readyz, /metrics. For clients with a certificate, as everything. Left out: nowhere."`
 	Shards   int    `placeholder:"N" help:"Fixed when a directory is made. Left out, a new one gets those of --dag, or one for two processors."`
 	Log      string `default:"auto" enum:"auto,text,json" help:"Form of the log on standard error: text, json, or auto: text on a terminal."`
@@ -36,6 +38,7 @@ func (serveCommand) Help() string {
 
     actordb serve --dir data --dev
     actordb serve --dir data --dev --web 127.0.0.1:7401
+    actordb serve --dir trio/node-1
     actordb serve --dir /var/lib/actordb --identity /etc/actordb/node --listen 0.0.0.0:7400
 
 When it can be reached it prints one line, READY HOST:PORT, with --web another, WEB https://HOST:PORT, and with --dev how to send a first command. There is no mode without TLS.
@@ -46,6 +49,9 @@ Exit codes: 0 ended in order, 2 wrong usage or the wrong directory, 4 the enviro
 
 // Run implements the command.
 func (c *serveCommand) Run() error {
+	if err := c.fromCluster(); err != nil {
+		return err
+	}
 	if c.Dev == (c.Identity != "") {
 		return usage("want either --dev, to make certificates, or --identity DIR, to use some: there is no mode without")
 	}
@@ -97,6 +103,27 @@ func (c *serveCommand) Run() error {
 	err = s.Wait()
 	log.Error("stopped by a fault", "error", err)
 	return served(err)
+}
+
+// fromCluster fills in what the directory of a cluster's node says.
+func (c *serveCommand) fromCluster() error {
+	cluster, err := datadir.ReadCluster(c.Dir)
+	if err != nil {
+		return usage("%w", err)
+	}
+	if cluster != nil {
+		if c.Dev {
+			return usage("--dev is for a node that is alone; %s belongs to a cluster", c.Dir)
+		}
+		id, err := datadir.Read(c.Dir)
+		if err != nil {
+			return usage("%w", err)
+		}
+		c.Identity = cmp.Or(c.Identity, filepath.Join(c.Dir, datadir.OwnIdentityDir))
+		c.Listen = cmp.Or(c.Listen, cluster.Addr(id.Node))
+	}
+	c.Listen = cmp.Or(c.Listen, "127.0.0.1:7400")
+	return nil
 }
 
 // network reads --dag, whose number of shards holds unless --shards says another.

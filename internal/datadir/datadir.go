@@ -3,6 +3,7 @@
 //
 //	DIR/.lock              held by the running node
 //	DIR/node.json          who the node is; written once
+//	DIR/cluster.json       where the nodes of its cluster are, if it has one
 //	DIR/shard-N/log/       the journal of shard N
 //	DIR/shard-N/kv/        its derived store
 //
@@ -22,6 +23,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 
 	"actordb/core"
 	"actordb/core/proc"
@@ -44,18 +46,22 @@ const (
 
 // An Identity is what node.json says.
 type Identity struct {
-	Version  int         `json:"version"`
-	Cluster  string      `json:"cluster"` // 16 bytes, hexadecimal
-	Node     proc.NodeID `json:"node"`
-	Shards   int         `json:"shards"`
-	Secret   string      `json:"secret"`             // 32 bytes, hexadecimal: feeds the salts of personal columns
-	Restored *Restored   `json:"restored,omitempty"` // a backup it was made from
-	Sum      string      `json:"sum,omitempty"`      // CRC-32C of the fields before, hexadecimal
+	Version  int           `json:"version"`
+	Cluster  string        `json:"cluster"` // 16 bytes, hexadecimal
+	Node     proc.NodeID   `json:"node"`
+	Shards   int           `json:"shards"`
+	Members  []proc.NodeID `json:"members,omitempty"`  // the cluster's nodes, ascending; none: it is alone
+	Secret   string        `json:"secret"`             // 32 bytes, hexadecimal: feeds the salts of personal columns
+	Restored *Restored     `json:"restored,omitempty"` // a backup it was made from
+	Sum      string        `json:"sum,omitempty"`      // CRC-32C of the fields before, hexadecimal
 }
 
 // sum is what Sum should be.
 func (id *Identity) sum() string {
 	text := fmt.Sprintf("%d %s %d %d %s", id.Version, id.Cluster, id.Node, id.Shards, id.Secret)
+	if len(id.Members) > 0 {
+		text += fmt.Sprintf(" %d", id.Members)
+	}
 	if r := id.Restored; r != nil {
 		text += fmt.Sprintf(" %q %q %q %q", r.Cluster, r.Backup, r.Until, r.At)
 	}
@@ -158,6 +164,9 @@ func ParseIdentity(path string, b []byte) (*Identity, error) {
 	}
 	if id.Sum != "" && id.Sum != id.sum() {
 		return nil, wrong("its checksum says %s, its content %s", id.Sum, id.sum())
+	}
+	if len(id.Members) > NodesMax || len(id.Members) > 0 && !slices.Contains(id.Members, id.Node) {
+		return nil, wrong("node %d of the nodes %v", id.Node, id.Members)
 	}
 	if id.Shards < 1 || id.Shards > ShardsMax {
 		return nil, wrong("%d shards, want 1 to %d", id.Shards, ShardsMax)

@@ -31,9 +31,10 @@ import (
 // Config of a node. All fields are required but Remote and those that have a
 // default.
 type Config struct {
-	Dir    string
-	Node   proc.NodeID
-	Shards int // fixed for the life of the directory; 0: as it has, a new one DefaultShards
+	Dir     string
+	Node    proc.NodeID
+	Shards  int           // fixed for the life of the directory; 0: as it has, a new one DefaultShards
+	Members []proc.NodeID // of the cluster; filled in from the directory
 	// Network says which processes there are and in which order they start; nil:
 	// dag.jsonnet's. The number of shards is Shards, the limits those below.
 	Network *control.Network
@@ -77,7 +78,7 @@ func Start(cfg Config) (*Node, error) {
 	if err != nil {
 		return nil, fmt.Errorf("node: %w", err)
 	}
-	cfg.Shards = id.Shards
+	cfg.Shards, cfg.Members = id.Shards, id.Members
 	h, err := host.New(host.Config{Node: cfg.Node, Remote: cfg.Remote, Observe: cfg.Observe})
 	if err != nil {
 		return nil, errors.Join(err, lock.Close())
@@ -99,11 +100,7 @@ func (n *Node) start(id *datadir.Identity) error {
 	if err != nil {
 		return err
 	}
-	homes := make([]proc.Addr, cfg.Shards)
-	for i := range homes {
-		homes[i] = control.ShardAt(cfg.Node, i)
-	}
-	placement, err := shard.Spread(homes)
+	placement, err := cfg.placement()
 	if err != nil {
 		return err
 	}
@@ -194,11 +191,12 @@ func (n *Node) startShard(id core.ShardID, placement *shard.Placement, who *data
 	c.Shard, c.Placement, c.TrustedPeers, c.Operators = id, placement, n.cfg.clusterPeers(), n.cfg.Operators
 	c.Kinds = n.cfg.Kinds()
 	c.Cluster, c.Secret = who.ClusterID(), who.SecretBytes()
+	c.Replica, c.Voters = n.cfg.replica(n.cfg.Node), n.cfg.voters(placement, id)
 	if err := c.Validate(); err != nil {
 		return err
 	}
 	name := fmt.Sprintf("shard-%d", id)
-	at, err := n.host.SpawnAt(placement.Home(id).Proc, name, n.cfg.clusterPeers()+name, store,
+	at, err := n.host.SpawnAt(control.ShardAt(n.cfg.Node, int(id)).Proc, name, n.cfg.clusterPeers()+name, store,
 		func(env proc.Env) proc.Process { return shard.New(c, env) })
 	if err == nil {
 		n.Shards = append(n.Shards, at)

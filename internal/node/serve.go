@@ -12,7 +12,9 @@ import (
 	"actordb"
 	"actordb/core/actor"
 	"actordb/core/control"
+	"actordb/core/proc"
 	"actordb/disk"
+	"actordb/internal/datadir"
 	"actordb/internal/host"
 	"actordb/internal/observe"
 	"actordb/net/tlsnet"
@@ -25,6 +27,9 @@ type ServeConfig struct {
 	Listen string // host:port; port 0: a free one
 	Web    string // host:port for HTTP: commands by RPC, health, metrics; "": none
 	Shards int    // as in Config
+	// Peers says where the cluster's nodes are, for whoever wants them reached
+	// elsewhere than cluster.json says; nil: there.
+	Peers map[proc.NodeID]string
 	// Network says what runs and within which limits; nil: dag.jsonnet's.
 	Network *control.Network
 	Kinds   func() []actor.Kind
@@ -62,9 +67,14 @@ func Serve(cfg ServeConfig) (*Server, error) {
 			return nil, err
 		}
 	}
+	if cfg.Peers == nil {
+		if cfg.Peers, err = peersOf(cfg.Dir); err != nil {
+			return nil, err
+		}
+	}
 	door, reporter := cfg.Network.The(control.Listener).Limits, newReporter(cfg.Log)
 	s.Net, err = tlsnet.New(tlsnet.Config{
-		Source: cfg.Credentials.Source, Listen: cfg.Listen, Inspect: inspect, Report: reporter.report,
+		Source: cfg.Credentials.Source, Listen: cfg.Listen, Peers: cfg.Peers, Inspect: inspect, Report: reporter.report,
 		Limits: tlsnet.Limits{Connections: int(door["connections"]), ConnectionsPerClient: int(door["connections_per_client"])},
 	})
 	if err != nil {
@@ -98,6 +108,33 @@ func Serve(cfg ServeConfig) (*Server, error) {
 	}
 	go s.run()
 	return s, nil
+}
+
+// peersOf reads where the nodes of a directory's cluster are.
+func peersOf(dir string) (map[proc.NodeID]string, error) {
+	c, err := datadir.ReadCluster(dir)
+	if err != nil {
+		return nil, err
+	}
+	id, err := datadir.Read(dir)
+	switch {
+	case errors.Is(err, datadir.ErrNotData) && c == nil:
+		return nil, nil // a new directory
+	case err != nil:
+		return nil, err
+	case c == nil && len(id.Members) > 1:
+		return nil, &datadir.IdentityError{Path: dir, Reason: fmt.Sprintf("it belongs to a cluster of %d nodes, and its %s is gone: copy another node's", len(id.Members), datadir.ClusterFile)}
+	case c == nil:
+		return nil, nil
+	}
+	if err := c.Belongs(id, dir); err != nil {
+		return nil, err
+	}
+	peers := make(map[proc.NodeID]string)
+	for _, m := range c.Nodes {
+		peers[m.Node] = m.Addr
+	}
+	return peers, nil
 }
 
 // inspect is what a client may send: commands, to the gateway.
