@@ -184,6 +184,36 @@ func TestClusterSurvivesAnyNode(t *testing.T) {
 	}
 }
 
+// A client leaves a node that takes its commands and does not answer, for one that
+// does: here the node is alone without knowing where the others are.
+func TestClientLeavesASilentNode(t *testing.T) {
+	c := newTrio(t, 3, 1)
+	first := c.dial(nil)
+	if _, err := first.Append(t.Context(), "stream/a", 0, note("1")); err != nil {
+		t.Fatal(err)
+	}
+	c.kill(0)
+	cfg := c.config(0)
+	nowhere := freeAddr(t)
+	cfg.Peers = map[proc.NodeID]string{1: c.made.Addrs[0], 2: nowhere, 3: nowhere}
+	s, err := Serve(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.servers[0] = s
+	cl := c.dial(nil)
+	if who, ok := cl.Node(); !ok || who.Node != 1 {
+		t.Fatalf("connected to %v", who)
+	}
+	began := time.Now()
+	if _, err := cl.Append(t.Context(), "stream/a", 1, note("2")); err != nil {
+		t.Fatal(err)
+	}
+	if who, _ := cl.Node(); who.Node == 1 {
+		t.Errorf("answered by the node that is cut off, after %v", time.Since(began))
+	}
+}
+
 // Without a majority nothing is acknowledged; with one again all goes on by itself.
 func TestClusterWithoutMajority(t *testing.T) {
 	c := newTrio(t, 3, 1)

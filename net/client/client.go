@@ -27,6 +27,10 @@ type Config struct {
 	// SessionLifetime bounds for how long a command can be repeated: at least half
 	// of it; 0: 30 minutes.
 	SessionLifetime time.Duration
+	// Silence is for how long a node may leave every command without an answer
+	// before the next of Addrs is asked: it may be stopped, or cut off from the
+	// others. 0: 1.5 s, and for ever with a single address.
+	Silence time.Duration
 	// Limits of the connection; zero fields take the defaults.
 	Limits tlsnet.Limits
 	// Now is the machine's idea of the date, for certificates; nil: time.Now.
@@ -44,6 +48,8 @@ func (c *Config) Validate() error {
 		return fmt.Errorf("client: %d calls in flight, want at most %d", c.InFlight, InFlightMax)
 	case c.InFlightBytes < 0:
 		return fmt.Errorf("client: %d bytes in flight", c.InFlightBytes)
+	case c.Silence < 0:
+		return fmt.Errorf("client: a silence of %v", c.Silence)
 	case c.SessionLifetime != 0 && (c.SessionLifetime < sessionLifetimeMin || c.SessionLifetime > time.Duration(core.SessionLifetimeMax)/2):
 		return fmt.Errorf("client: sessions of %v, want %v to %v", c.SessionLifetime, sessionLifetimeMin, time.Duration(core.SessionLifetimeMax)/2)
 	}
@@ -106,7 +112,8 @@ type Client struct {
 	bytes   int // of these
 	made    uint64
 	conn    *tlsnet.Conn
-	broken  error // why there is no connection
+	broken  error     // why there is no connection
+	heard   time.Time // an answer, or that nothing was asked
 }
 
 // Dial connects to the first of cfg.Addrs that answers. If none does, the error
@@ -118,6 +125,11 @@ func Dial(ctx context.Context, cfg Config) (*Client, error) {
 	cfg.InFlight = cmp.Or(cfg.InFlight, inFlight)
 	cfg.InFlightBytes = cmp.Or(cfg.InFlightBytes, inFlightBytes)
 	cfg.SessionLifetime = cmp.Or(cfg.SessionLifetime, sessionLifetime)
+	if len(cfg.Addrs) == 1 {
+		cfg.Silence = 0
+	} else {
+		cfg.Silence = cmp.Or(cfg.Silence, silence)
+	}
 	cfg.Limits.ClientQueueFrames = queueFrames
 	c := &Client{
 		cfg: cfg, dialer: tlsnet.Dialer{Source: cfg.Source, Limits: cfg.Limits, Now: cfg.Now},

@@ -11,6 +11,8 @@ import (
 var (
 	// ErrClosed is why a call of a closed client has no answer.
 	ErrClosed = errors.New("the client is closed: dial again")
+	// ErrSilent is why a connection was given up whose node answered nothing.
+	ErrSilent = errors.New("the node does not answer: it is stopped, or cut off from the others")
 	// ErrFull says that as many calls are in flight as Config allows.
 	ErrFull = errors.New("too many calls in flight: wait for answers")
 )

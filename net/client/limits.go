@@ -26,6 +26,10 @@ const (
 	sessionLifetime    = 30 * time.Minute
 	sessionLifetimeMin = 2 * time.Second
 
+	// silence is longer than an election among nodes that are well, so that a node
+	// which waits for one is not left for another that waits for the same.
+	silence = 1500 * time.Millisecond
+
 	// frameBytes is when a frame is full enough to go; a single command may be
 	// larger.
 	frameBytes = 1 << 20

@@ -63,6 +63,7 @@ func (c *Client) use(conn *tlsnet.Conn) error {
 		defer close(read)
 		failed = c.read(conn)
 	}()
+	silent := c.watch(conn, read)
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	for {
@@ -86,8 +87,53 @@ func (c *Client) use(conn *tlsnet.Conn) error {
 	}
 	conn.Close()
 	<-read
+	if <-silent {
+		c.addr = (c.addr + 1) % len(c.cfg.Addrs)
+		return ErrSilent
+	}
 	return failed
 }
+
+// watch closes a connection to a node that says nothing for too long, and tells
+// whether it has when the reader has ended.
+func (c *Client) watch(conn *tlsnet.Conn, read <-chan struct{}) <-chan bool {
+	silent := make(chan bool, 1)
+	go func() {
+		for {
+			left := c.patience()
+			if left <= 0 {
+				conn.Close()
+				silent <- true
+				return
+			}
+			t := time.NewTimer(left)
+			select {
+			case <-t.C:
+			case <-read:
+				t.Stop()
+				silent <- false
+				return
+			}
+		}
+	}()
+	return silent
+}
+
+// patience is how much longer the node may say nothing though it was asked.
+func (c *Client) patience() time.Duration {
+	if c.cfg.Silence == 0 {
+		return time.Hour
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.asked() == 0 {
+		return c.cfg.Silence
+	}
+	return c.cfg.Silence - time.Since(c.heard)
+}
+
+// asked counts the calls that wait for an answer of the node.
+func (c *Client) asked() int { return c.taken - c.backlog.len() - c.queue.len() - len(c.delayed) }
 
 // fill makes a frame of what is to be written. If there is nothing, it says
 // how long to wait for what is delayed.
@@ -95,6 +141,9 @@ func (c *Client) fill() (frame []byte, wait time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	wait = c.undelay()
+	if c.asked() == 0 {
+		c.heard = time.Now() // it owes nothing
+	}
 	w := &c.writer
 	for c.queue.len() > 0 && w.Count() < core.FrameCommandsMax {
 		call := c.queue.first()
@@ -209,6 +258,7 @@ func (c *Client) answers(frame []byte, done []*Call) ([]*Call, error) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.heard = time.Now()
 	var a core.Answer
 	var l *lane // of the answer before
 	for r.Answer(&a) {
