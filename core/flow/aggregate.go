@@ -169,12 +169,18 @@ func (o *aggregate) same(g, i int) bool {
 // put adds the row of group g with the accumulators in place i of accs to the
 // output, or, if one of its aggregates cannot be had, the error.
 func (o *aggregate) put(accs []acc, i, g int, w int64) error {
-	for k, c := range o.t.keys.Cols {
-		o.out.Cols[k].AppendRow(c, g)
+	keys := o.t.keys.Cols
+	for k, c := range keys {
+		v := o.out.Cols[k]
+		if len(c.Nulls) == 0 && v.Type.Fixed() {
+			v.I = append(v.I, c.I[g])
+		} else {
+			v.AppendRow(c, g)
+		}
 	}
 	var failed *row.Error
 	for k, col := range o.columns {
-		v := o.out.Cols[len(o.t.keys.Cols)+k]
+		v := o.out.Cols[len(keys)+k]
 		var err *row.Error
 		if col.acc >= 0 {
 			err = accs[col.acc].result(v, i)

@@ -97,6 +97,8 @@ type Circuit struct {
 	bound   int64 // of this step: what has an older time is late
 	steps   uint64
 
+	unchecked int // rows pushed since memory was looked at
+
 	flushing int // the op that Finish is at
 	begun    bool
 	failed   error
@@ -121,6 +123,9 @@ func (c *Circuit) Push(source Node, in *zset.Batch) error {
 	if err := s.emit(in); err != nil {
 		return c.fail(err)
 	}
+	if c.unchecked += in.N; c.unchecked < chunkRows {
+		return nil
+	}
 	return c.checkMemory()
 }
 
@@ -139,17 +144,25 @@ func (c *Circuit) Finish(fuel int) (done bool, err error) {
 		c.begun, c.flushing = true, 0
 	}
 	for c.flushing < len(c.ops) {
-		done, err := c.ops[c.flushing].flush(fuel)
+		if fuel <= 0 {
+			return false, c.checkMemory()
+		}
+		part := min(fuel, fuelPart)
+		done, err := c.ops[c.flushing].flush(part)
 		if err != nil {
 			return false, c.fail(err)
+		}
+		if done {
+			c.flushing++
+			continue
 		}
 		if err := c.checkMemory(); err != nil {
 			return false, err
 		}
-		if !done {
-			return false, nil
-		}
-		c.flushing++
+		fuel -= part
+	}
+	if err := c.checkMemory(); err != nil {
+		return false, err
 	}
 	for _, o := range c.ops {
 		if err := o.commit(); err != nil {
@@ -187,6 +200,7 @@ func (c *Circuit) fail(err error) error {
 }
 
 func (c *Circuit) checkMemory() error {
+	c.unchecked = 0
 	if used := c.MemBytes(); used > c.config.MemoryBytes {
 		return c.fail(&MemoryError{used, c.config.MemoryBytes})
 	}

@@ -7,6 +7,9 @@ const (
 	NodesMax = 4096
 	// chunkRows is how long operators' batches are, about.
 	chunkRows = row.ChunkRows
+	// fuelPart: memory is looked at whenever an operator has worked on that many
+	// rows, so that many are held beyond the limit at most.
+	fuelPart = 1 << 14
 	// memoryDefault is a circuit's limit if its Config has none.
 	memoryDefault = 256 << 20
 	// multiplicityMax bounds the copies of one row that a window function or an

@@ -92,9 +92,8 @@ func (b *Batch) DecodeKey(key []byte, sorts []Sort) (rest []byte, err error) {
 }
 
 func (v *Vector) decodeKey(key []byte, s Sort) (rest []byte, err error) {
-	bad := errorf(CodeInvalidPayload, "not a key of type %s", v.Type)
 	if len(key) == 0 {
-		return nil, bad
+		return nil, notKey(v.Type)
 	}
 	mark := key[0]
 	key = key[1:]
@@ -103,7 +102,7 @@ func (v *Vector) decodeKey(key []byte, s Sort) (rest []byte, err error) {
 		v.AppendNull()
 		return key, nil
 	case mark != keyValue:
-		return nil, bad
+		return nil, notKey(v.Type)
 	}
 	var flip byte
 	if s.Desc {
@@ -181,17 +180,18 @@ func (v *Vector) decodeEscaped(key []byte, flip byte) ([]byte, error) {
 	return nil, errorf(CodeInvalidPayload, "not a key of type %s: no end", v.Type)
 }
 
+func notKey(t Type) error { return errorf(CodeInvalidPayload, "not a key of type %s", t) }
+
 // keyLength is the length of a value that ends itself.
 func keyLength(t Type, key []byte, flip byte) (int, error) {
-	bad := errorf(CodeInvalidPayload, "not a key of type %s", t)
 	if size := kinds[t.Kind].keySize; size > 0 {
 		if len(key) < size {
-			return 0, bad
+			return 0, notKey(t)
 		}
 		return size, nil
 	}
 	if len(key) == 0 {
-		return 0, bad
+		return 0, notKey(t)
 	}
 	switch t.Kind {
 	case Numeric:
@@ -223,11 +223,11 @@ func keyLength(t Type, key []byte, flip byte) (int, error) {
 				}
 				n += 1 + size
 			default:
-				return 0, bad
+				return 0, notKey(t)
 			}
 		}
 	}
-	return 0, bad
+	return 0, notKey(t)
 }
 
 // elementLength is the length of an array's element in a key.

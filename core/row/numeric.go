@@ -235,37 +235,38 @@ func numericDigits(dst, b []byte) (digits []byte, exp int, neg bool) {
 
 // checkNumeric refuses bytes that no numeric has.
 func checkNumeric(b []byte) error {
-	bad := errorf(CodeInvalidPayload, "not a numeric: %x", b)
+	if !isNumeric(b) {
+		return errorf(CodeInvalidPayload, "not a numeric: %x", b)
+	}
+	return nil
+}
+
+func isNumeric(b []byte) bool {
 	if len(b) == 0 {
-		return bad
+		return false
 	}
 	var flip byte
 	switch b[0] {
 	case numNegInf, numZero, numPosInf, numNaN:
-		if len(b) != 1 {
-			return bad
-		}
-		return nil
+		return len(b) == 1
 	case numNeg:
 		flip = 0xff
 	case numPos:
 	default:
-		return bad
+		return false
 	}
 	if len(b) < 5 || b[len(b)-1]^flip != 0 || len(b) > 4+(NumericDigitsMax+1)/2 {
-		return bad
+		return false
 	}
 	e := int(b[1]^flip)<<8 + int(b[2]^flip) - numBias
 	digits := b[3 : len(b)-1]
 	for _, c := range digits {
 		if two := c ^ flip; two < 1 || two > 100 {
-			return bad
+			return false
 		}
 	}
-	if first, last := digits[0]^flip, digits[len(digits)-1]^flip; first < 11 || last == 1 || e > NumericExponentMax || e < -NumericExponentMax {
-		return bad
-	}
-	return nil
+	first, last := digits[0]^flip, digits[len(digits)-1]^flip
+	return first >= 11 && last != 1 && e <= NumericExponentMax && e >= -NumericExponentMax
 }
 
 // appendParsedNumeric reads a decimal's text.

@@ -173,7 +173,7 @@ func (d *Decoder) Append(out *Batch, payload []byte) error {
 			col = c
 		}
 		if col < 0 {
-			if n = protowire.ConsumeFieldValue(protowire.Number(num), wire, payload[at:]); n < 0 {
+			if n = skipField(num, wire, payload[at:]); n < 0 {
 				return d.undo(out, row, errorf(CodeInvalidPayload, "payload: field %d at byte %d is cut short", num, at))
 			}
 			at += n
@@ -224,6 +224,37 @@ func consumeTag(b []byte) (num int32, wire protowire.Type, n int) {
 	return int32(num64), wire, n
 }
 
+// skipField is the length of a field's value, negative if it is cut short:
+// protowire.ConsumeFieldValue with its usual cases first.
+func skipField(num int32, wire protowire.Type, b []byte) int {
+	switch wire {
+	case protowire.VarintType:
+		for i, c := range b[:min(len(b), 9)] {
+			if c < 0x80 {
+				return i + 1
+			}
+		}
+	case protowire.BytesType:
+		if len(b) > 0 && b[0] < 0x80 && int(b[0]) < len(b) {
+			return int(b[0]) + 1
+		}
+	case protowire.Fixed64Type:
+		if len(b) >= 8 {
+			return 8
+		}
+	}
+	return protowire.ConsumeFieldValue(protowire.Number(num), wire, b)
+}
+
+// consumeBytes is protowire.ConsumeBytes with its usual case first.
+func consumeBytes(b []byte) ([]byte, int) {
+	if len(b) > 0 && b[0] < 0x80 && int(b[0]) < len(b) {
+		n := int(b[0]) + 1
+		return b[1:n:n], n
+	}
+	return protowire.ConsumeBytes(b)
+}
+
 // wireOf is how values of a kind stand in a payload.
 func wireOf(k Kind) protowire.Type {
 	switch k {
@@ -249,7 +280,7 @@ func (d *Decoder) value(v *Vector, t Type, wire protowire.Type, b []byte) (n int
 		v.I = append(v.I, x)
 		return n, nil
 	}
-	text, n := protowire.ConsumeBytes(b)
+	text, n := consumeBytes(b)
 	if n < 0 {
 		return 0, errorf(CodeInvalidPayload, "cut short")
 	}
@@ -287,6 +318,8 @@ func consumeInt(t Type, b []byte) (x int64, n int, err error) {
 		var u uint64
 		if len(b) > 0 && b[0] < 0x80 {
 			u, n = uint64(b[0]), 1
+		} else if len(b) > 1 && b[1] < 0x80 {
+			u, n = uint64(b[0]&0x7f)|uint64(b[1])<<7, 2
 		} else if u, n = protowire.ConsumeVarint(b); n < 0 {
 			return 0, 0, errorf(CodeInvalidPayload, "cut short")
 		}
@@ -324,7 +357,7 @@ func (d *Decoder) array(v *Vector, elem Type, b []byte) error {
 		}
 		b = b[n:]
 		if num != 1 {
-			if n = protowire.ConsumeFieldValue(protowire.Number(num), wire, b); n < 0 {
+			if n = skipField(num, wire, b); n < 0 {
 				return errorf(CodeInvalidPayload, "an array is cut short")
 			}
 			b = b[n:]

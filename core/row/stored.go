@@ -83,6 +83,13 @@ func DecodeInts(xs []int64, src []byte, n int) (out []int64, rest []byte, err er
 	}
 	least, width := binary.LittleEndian.Uint64(src), int(src[8])
 	src = src[9:]
+	// While 8 bytes are there a value is read at once.
+	mask := uint64(1)<<(8*width) - 1
+	for n > 0 && len(src) >= 8 {
+		xs = append(xs, int64(least+binary.LittleEndian.Uint64(src)&mask))
+		src = src[width:]
+		n--
+	}
 	for range n {
 		var u uint64
 		for k := range width {

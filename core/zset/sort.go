@@ -22,6 +22,8 @@ type Sorter struct {
 	counts  []int32
 	sel     []int32
 	w       []int64
+	columns int   // of whole
+	whole   order // by all columns
 }
 
 // sort leaves in s.entries the rows of b in the order o.
@@ -117,12 +119,14 @@ func (s *Sorter) merge(b *Batch) error {
 // Consolidate appends to out the rows of b, each once, with the sum of its
 // weights unless that is 0, in an order that depends on the rows alone.
 func (s *Sorter) Consolidate(b, out *Batch) error {
-	all := make([]int, 0, 16)
-	for i := range b.Cols {
-		all = append(all, i)
+	if s.columns != len(b.Cols) || s.whole.full == nil {
+		all := make([]int, len(b.Cols))
+		for i := range all {
+			all[i] = i
+		}
+		s.columns, s.whole = len(b.Cols), newOrder(Order{Key: all}, len(b.Cols))
 	}
-	o := newOrder(Order{Key: all}, len(b.Cols))
-	s.sort(&b.Batch, &o)
+	s.sort(&b.Batch, &s.whole)
 	if err := s.merge(b); err != nil {
 		return err
 	}
