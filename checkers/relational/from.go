@@ -252,7 +252,9 @@ func (s *scope) timeWindows(c *tree.Call) *Table {
 	}
 	src := rename(s.table(t), tree.Alias{Name: t.Name})
 	width := func(e tree.Expr) int64 {
-		v := cast(s.within(src.cols, nulls(src.cols)).eval(e), Interval).V.(span)
+		in := s.within(src.cols, nulls(src.cols))
+		in.probing = false // it is a constant
+		v := cast(in.eval(e), Interval).V.(span)
 		if v.months != 0 || v.days*day+v.micros <= 0 {
 			panic(failure{sqlerr.At(e.At(), sqlerr.InvalidParameter, "a window's width must be positive, and without months")})
 		}
@@ -289,8 +291,8 @@ func (s *scope) timeWindows(c *tree.Call) *Table {
 	return out
 }
 
-// sessions puts rows of equal keys into one session as long as each is less
-// than the gap after the one before.
+// sessions puts rows of equal keys into one session as long as each is at most
+// the gap after the one before.
 func (s *scope) sessions(c *tree.Call, src *Table, k Kind, gap int64, put func([]Value, int64, int64)) {
 	type entry struct {
 		row, key []Value
@@ -317,10 +319,10 @@ func (s *scope) sessions(c *tree.Call, src *Table, k Kind, gap int64, put func([
 				if !sameRow(o.key, e.key) {
 					continue
 				}
-				if o.us < start && o.us > start-gap {
+				if o.us < start && o.us >= start-gap {
 					start, grown = o.us, true
 				}
-				if o.us > end && o.us < end+gap {
+				if o.us > end && o.us <= end+gap {
 					end, grown = o.us, true
 				}
 			}

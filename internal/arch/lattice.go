@@ -104,6 +104,7 @@ github.com/rogpeppe/go-internal/testscript
 golang.org/x/tools/go/analysis/analysistest
 disk/disktest disk/simfile disk/memkv disk/osfile disk/losefs sim internal/proctest internal/nodetest workloads
 disk/pgkv disk/pgkv/pgtest disk/sqlitekv disk/kvfile
+core/sql/parse
 github.com/bufbuild/protocompile google.golang.org/protobuf/...
 `
 

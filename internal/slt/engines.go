@@ -92,7 +92,7 @@ func OpenPostgres(ctx context.Context, url string) (*Postgres, error) {
 }
 
 func (p *Postgres) Close() error   { return p.conn.Close(context.Background()) }
-func (*Postgres) Labels() []string { return []string{"postgresql"} }
+func (*Postgres) Labels() []string { return []string{"postgresql", "postgres-server"} }
 
 func (*Postgres) State(err error) string {
 	var e *pgconn.PgError

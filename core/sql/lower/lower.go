@@ -307,6 +307,7 @@ func (l *lowering) join(r *plan.Rel) *lowered {
 	if pred := expr.All(rest); pred != nil {
 		j.On = l.expr(both, pred)
 	}
+	j.NullAware = r.NullAware
 	node := l.p.flow.Join(j)
 	if r.Kind == plan.Semi || r.Kind == plan.Anti {
 		return &lowered{node, left.at}

@@ -18,6 +18,7 @@ type Options struct {
 	Catalog Catalog
 	Params  []row.Value // $1, $2, …; of no type: text whose type is yet to be found
 	Now     int64       // microseconds since 1970-01-01 00:00 UTC
+	View    bool        // the answer will be kept: it must depend on the tables alone
 	Keep    bool        // no rewrites but those without which there is no plan
 }
 

@@ -119,6 +119,9 @@ func (b *binder) table(f *tree.TableName, s *scope) (*Rel, []Col) {
 		r.Source = append(r.Source, i)
 	}
 	if f.AsOf != nil {
+		if b.o.View {
+			unsupported(f.AsOf, "AS OF in what is kept")
+		}
 		at := expr.Fold(must(expr.Cast(b.expr(f.AsOf.Time, &scope{place: "AS OF"}), row.Of(row.Timestamptz))))
 		if !at.IsConst() || at.Value.IsNull {
 			fail(f.AsOf, sqlerr.InvalidParameter, "AS OF needs a time that is constant")

@@ -136,14 +136,17 @@ type Rel struct {
 	Exprs  []*expr.Node // of a Project: one for each of Cols; of an Expand, Session: arguments
 	Pred   *expr.Node   // nil: true
 	Kind   JoinKind
-	Set    SetKind
-	Keys   []int
-	Aggs   []Agg // of an Aggregate: Cols are those of Keys, then one for each
-	Funcs  []Func
-	Order  []Order
-	Limit  int64 // -1: none
-	Offset int64
-	Name   string // of an Expand's function
+	// NullAware makes an anti-join by one equality NOT IN: a null on the right
+	// lets no row pass, a null on the left only if the right is empty.
+	NullAware bool
+	Set       SetKind
+	Keys      []int
+	Aggs      []Agg // of an Aggregate: Cols are those of Keys, then one for each
+	Funcs     []Func
+	Order     []Order
+	Limit     int64 // -1: none
+	Offset    int64
+	Name      string // of an Expand's function
 }
 
 // A Plan is a statement, ready to be run.
@@ -336,6 +339,9 @@ func (r *Rel) explain(lines *[]string, indent string, seen map[*Rel]int) {
 		s += " " + strings.Join(parts, ", ")
 	case Join:
 		s = [...]string{"Inner", "Left", "Full", "Semi", "Anti"}[r.Kind] + " join"
+		if r.NullAware {
+			s += " for NOT IN"
+		}
 		if r.Pred != nil {
 			s += " on " + text(r.Pred, of)
 		}

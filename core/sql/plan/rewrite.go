@@ -99,6 +99,9 @@ func (d *downer) move(r *Rel, conds []*expr.Node) *Rel {
 	case Project:
 		return d.downProject(&out, conds)
 	case Join:
+		if r.Kind == Inner {
+			return d.reorder(r, conds)
+		}
 		return d.downJoin(&out, conds)
 	case SetOp:
 		for i, in := range out.In {
@@ -163,25 +166,21 @@ func (d *downer) downProject(r *Rel, conds []*expr.Node) *Rel {
 	return filtered(r, above)
 }
 
+// downJoin moves conditions into a join that is not an inner one.
 func (d *downer) downJoin(r *Rel, conds []*expr.Node) *Rel {
 	var left, right, on, above []*expr.Node
 	for _, c := range conds {
-		switch {
-		case covers(r.In[0], c) && r.Kind != Full && !fails(c):
+		if covers(r.In[0], c) && r.Kind != Full && !fails(c) {
 			left = append(left, c)
-		case r.Kind == Inner && covers(r.In[1], c) && !fails(c):
-			right = append(right, c)
-		case r.Kind == Inner:
-			on = append(on, c)
-		default:
+		} else {
 			above = append(above, c)
 		}
 	}
 	for _, c := range r.Pred.Conjuncts() {
 		switch {
-		case covers(r.In[1], c) && (r.Kind == Inner || r.Kind == Left || r.Kind == Semi || r.Kind == Anti) && !fails(c):
+		case covers(r.In[1], c) && r.Kind != Full && !r.NullAware && !fails(c):
 			right = append(right, c)
-		case covers(r.In[0], c) && (r.Kind == Inner || r.Kind == Semi) && !fails(c):
+		case covers(r.In[0], c) && r.Kind == Semi && !fails(c):
 			left = append(left, c)
 		default:
 			on = append(on, c)
@@ -190,6 +189,83 @@ func (d *downer) downJoin(r *Rel, conds []*expr.Node) *Rel {
 	r.In[0], r.In[1] = d.down(r.In[0], left), d.down(r.In[1], right)
 	r.Pred = expr.All(on)
 	return filtered(r, above)
+}
+
+// reorder takes a tree of inner joins apart, and joins what it was made of one
+// after another, each time something that an equality ties to what is joined
+// already: FROM a, b, c says nothing about an order, and products are dear.
+func (d *downer) reorder(r *Rel, conds []*expr.Node) *Rel {
+	var leaves []*Rel
+	var take func(r *Rel)
+	take = func(r *Rel) {
+		if r.Op == Join && r.Kind == Inner && d.parents[r] < 2 {
+			conds = append(conds, r.Pred.Conjuncts()...)
+			take(r.In[0])
+			take(r.In[1])
+			return
+		}
+		leaves = append(leaves, r)
+	}
+	conds = slices.Clone(conds)
+	conds = append(conds, r.Pred.Conjuncts()...)
+	take(r.In[0])
+	take(r.In[1])
+	var ties, above []*expr.Node
+	own := make([][]*expr.Node, len(leaves))
+	for _, c := range conds {
+		i := slices.IndexFunc(leaves, func(l *Rel) bool { return covers(l, c) })
+		switch {
+		case fails(c):
+			above = append(above, c)
+		case i >= 0:
+			own[i] = append(own[i], c)
+		default:
+			ties = append(ties, c)
+		}
+	}
+	first := 0 // what is filtered most is likely to be small
+	for i := range leaves {
+		if len(own[i]) > len(own[first]) {
+			first = i
+		}
+	}
+	for i, l := range leaves {
+		leaves[i] = d.down(l, own[i])
+	}
+	out := leaves[first]
+	rest := slices.Delete(slices.Clone(leaves), first, first+1)
+	for len(rest) > 0 {
+		next := max(0, slices.IndexFunc(rest, func(l *Rel) bool { return tied(out, l, ties) }))
+		j := &Rel{Op: Join, Kind: Inner, In: []*Rel{out, rest[next]}, Cols: append(slices.Clone(out.Cols), rest[next].Cols...), Pos: r.Pos}
+		rest = slices.Delete(rest, next, next+1)
+		var on, later []*expr.Node
+		for _, c := range ties {
+			if covers(j, c) {
+				on = append(on, c)
+			} else {
+				later = append(later, c)
+			}
+		}
+		j.Pred, ties = expr.All(on), later
+		out = j
+	}
+	return filtered(out, append(ties, above...))
+}
+
+// tied reports whether an equality relates columns of two relations.
+func tied(a, b *Rel, conds []*expr.Node) bool {
+	return slices.ContainsFunc(conds, func(c *expr.Node) bool {
+		var x, y *expr.Node
+		switch {
+		case c.Op == expr.Call && len(c.Args) == 2 && c.Func.Name == "=":
+			x, y = c.Args[0], c.Args[1]
+		case c.Op == expr.Not && c.Args[0].Op == expr.IsDistinct:
+			x, y = c.Args[0].Args[0], c.Args[0].Args[1]
+		default:
+			return false
+		}
+		return covers(a, x) && covers(b, y) || covers(a, y) && covers(b, x)
+	})
 }
 
 // pruner leaves out columns that nobody needs. A relation that several read

@@ -30,6 +30,9 @@ func (b *binder) expr(e tree.Expr, s *scope) *expr.Node {
 		c := s.lookup(e)
 		return expr.Col(c.ID, c.Type, pos)
 	case *tree.Param:
+		if b.o.View {
+			unsupported(e, "a parameter in what is kept")
+		}
 		if e.Number > len(b.o.Params) {
 			fail(e, sqlerr.UndefinedParameter, "there is no parameter $%d", e.Number)
 		}
@@ -297,6 +300,12 @@ func (b *binder) call(e *tree.Call, s *scope) *expr.Node {
 		fail(e, sqlerr.UndefinedFunction, "%s is not an aggregate function", e.Name)
 	}
 	stamp := func(k row.Kind, x int64) *expr.Node { return expr.Constant(row.Value{Type: row.Of(k), I: x}, e.Pos) }
+	switch e.Name {
+	case "current_timestamp", "now", "localtimestamp", "current_date":
+		if b.o.View {
+			panic(sqlerr.Unsupported(e.Pos, "the present time in what is kept").Hint("compare with a time that an event has"))
+		}
+	}
 	switch e.Name {
 	case "current_timestamp", "now":
 		return stamp(row.Timestamptz, b.o.Now)

@@ -203,13 +203,26 @@ func (b *binder) semi(e tree.Expr, not bool, s *scope) bool {
 		s.rel = b.join(kind, s.rel, r, nil, e)
 		return true
 	case *tree.InSubquery:
-		if e.Not != not { // NOT IN knows three outcomes
-			return false
-		}
 		left := b.operands(e.X, s)
 		r, cols, _ := b.query(e.Query, around(s), false)
-		s.rel = b.join(Semi, s.rel, r, b.match(left, "=", cols, e), e)
+		match := b.match(left, "=", cols, e)
+		if e.Not == not {
+			s.rel = b.join(Semi, s.rel, r, match, e)
+			return true
+		}
+		// NOT IN knows three outcomes.
+		if len(left) != 1 || !dependsOnRow(left[0]) || len(r.free()) > 0 || fails(match.Args[0]) || fails(match.Args[1]) || match.Args[0].Type.Kind == row.Interval {
+			return false
+		}
+		s.rel = b.join(Anti, s.rel, r, match, e)
+		s.rel.NullAware = true
 		return true
 	}
 	return false
+}
+
+// dependsOnRow reports whether an expression has a column.
+func dependsOnRow(e *expr.Node) (some bool) {
+	e.Walk(func(n *expr.Node) { some = some || n.Op == expr.Column })
+	return some
 }
