@@ -239,6 +239,11 @@ func BenchmarkOnDemand(b *testing.B) {
 		"total": func(p *Plan, s Node) Node {
 			return p.Aggregate(s, Aggregate{Scalar: true, Aggs: []Agg{{Kind: CountRows}, {Kind: SumOf, Arg: 2}}})
 		},
+		"join": func(p *Plan, s Node) Node {
+			few := p.Aggregate(p.Filter(s, compareConst{0, 1000}), Aggregate{Key: []int{0}, Aggs: []Agg{{Kind: CountRows}}})
+			j := p.Join(Join{Left: s, Right: few, LeftKey: []int{0}, RightKey: []int{0}})
+			return p.Aggregate(j, Aggregate{Scalar: true, Aggs: []Agg{{Kind: SumOf, Arg: 2}}})
+		},
 		"filter": func(p *Plan, s Node) Node { return p.Filter(s, compareConst{2, 10}) },
 		"top":    func(p *Plan, s Node) Node { return p.TopK(s, TopK{Sorts: []row.Sort{{Col: 2, Desc: true}}, Limit: 10}) },
 	} {

@@ -43,7 +43,20 @@ func (o *join) term(phase int) (l, r []*zset.Run) {
 
 func (o *join) absorb(int, *zset.Batch) error { return nil }
 
+// seal makes the smaller side one run. The other side of a query on demand
+// stays in as many as it came in: each is sorted, and read once.
+func (o *join) seal(fuel int) (bool, error) {
+	a := o.left.a
+	if o.right.a.Len() < a.Len() {
+		a = o.right.a
+	}
+	return a.Seal(fuel)
+}
+
 func (o *join) flush(fuel int) (bool, error) {
+	if done, err := o.seal(fuel); !done || err != nil {
+		return false, err
+	}
 	for ; o.phase < 3; o.phase++ {
 		ls, rs := o.term(o.phase)
 		for ; o.run < len(ls)*len(rs); o.run++ {

@@ -89,6 +89,7 @@ type arrange struct {
 	dropped int64
 	added   int         // rows since then
 	first   *zset.First // if only the first rows are wanted
+	loose   bool        // joins alone read it, once: they seal it if they want
 }
 
 func (o *arrange) absorb(_ int, in *zset.Batch) error {
@@ -99,8 +100,14 @@ func (o *arrange) absorb(_ int, in *zset.Batch) error {
 	return o.a.Add(in)
 }
 
-func (o *arrange) flush(fuel int) (bool, error) { return o.a.Seal(fuel) }
-func (o *arrange) memBytes() int                { return o.a.MemBytes() }
+func (o *arrange) flush(fuel int) (bool, error) {
+	if o.loose {
+		return true, nil
+	}
+	return o.a.Seal(fuel)
+}
+
+func (o *arrange) memBytes() int { return o.a.MemBytes() }
 
 // commit makes the delta a part of the state. What is below the bound is never
 // looked at again, so it may be dropped late: each row that comes pays for two

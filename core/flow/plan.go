@@ -17,7 +17,7 @@ type Node int
 // return it; Build makes a circuit. The first mistake is kept and told by Build.
 type Plan struct {
 	nodes  []planned
-	shared map[string]Node // arrangements by input and order
+	shared map[string]Node // arrangements and temporal filters, by what they are
 	lates  map[Node]Node
 	outs   []Node
 	err    error
@@ -29,6 +29,7 @@ type planned struct {
 	types  []row.Type
 	source bool
 	reads  int // how many operators read an arrangement
+	joins  int // how many of them are joins
 	make   func(k core, ops []op) op
 	what   string // its kind and parameters, but for expressions
 }
@@ -273,7 +274,20 @@ func (p *Plan) innerJoin(j Join) Node {
 	l := p.arrange(j.Left, zset.Order{Key: j.LeftKey})
 	r := p.arrange(j.Right, zset.Order{Key: j.RightKey})
 	types := append(slices.Clone(p.Types(j.Left)), p.Types(j.Right)...)
+	for _, n := range [2]Node{l, r} {
+		if n >= 0 {
+			p.nodes[n].joins++
+		}
+	}
 	return p.reads("join", types, func(k core, ops []op) op {
+		if k.c.config.Once {
+			for _, n := range [2]Node{l, r} {
+				if a := arranged(ops, n); p.nodes[n].joins == p.nodes[n].reads && !a.loose {
+					a.loose = true
+					a.a.Loosen()
+				}
+			}
+		}
 		return &join{filter: filter{core: k, pred: j.On}, left: arranged(ops, l), right: arranged(ops, r), joined: zset.NewBatch(types)}
 	}, l, r)
 }
@@ -352,37 +366,79 @@ func (p *Plan) Set(kind SetKind, l, r Node) Node {
 	}, la, ra)
 }
 
+// DistinctUntil is Distinct of rows with a time in column col: below the
+// circuit's bound rows stay in the result as they are, and more of them are late.
+func (p *Plan) DistinctUntil(in Node, col int) Node {
+	t := p.Temporal(in, col)
+	return p.expired(p.distinctTimed(t, col), t)
+}
+
+// expired makes the late rows of a temporal filter those of a node.
+func (p *Plan) expired(n, temporal Node) Node {
+	if n >= 0 && temporal >= 0 {
+		p.lates[n] = p.lates[temporal]
+	}
+	return n
+}
+
+// expiry is the column by which an operator expires: that of its key which
+// expire names, counted from 1, or -1. Rows that are late are filtered out.
+func (p *Plan) expiry(in Node, key []int, expire int) (filtered Node, col int, ok bool) {
+	switch {
+	case expire <= 0:
+		return in, -1, true
+	case expire > len(key):
+		p.fail("only a column of the key can expire")
+		return in, -1, false
+	}
+	in = p.Temporal(in, key[expire-1])
+	return in, key[expire-1], in >= 0
+}
+
 // TopK keeps of each partition the rows from Offset to Offset+Limit by Sorts.
 type TopK struct {
 	Partition     []int
 	Sorts         []row.Sort
 	Offset, Limit int64 // Limit < 0: all
+	Expire        int   // as in Aggregate, of Partition
 }
 
 // TopK adds ORDER BY … LIMIT, within partitions if there are any.
 func (p *Plan) TopK(in Node, t TopK) Node {
-	a := p.arrange(in, zset.Order{Key: t.Partition, Sorts: t.Sorts})
 	if t.Offset < 0 {
 		return p.fail("OFFSET must not be negative")
 	}
+	from, discard, ok := p.expiry(in, t.Partition, t.Expire)
+	if !ok {
+		return -1
+	}
+	a := p.arrangeTimed(from, zset.Order{Key: t.Partition, Sorts: t.Sorts}, discard)
 	const most = math.MaxInt64 / 4
 	limit := min(t.Limit, most)
 	if limit < 0 {
 		limit = most
 	}
 	offset := min(t.Offset, most)
-	return p.reads(fmt.Sprint("top-k ", t), p.Types(in), func(k core, ops []op) op {
+	n := p.reads(fmt.Sprint("top-k ", t), p.Types(in), func(k core, ops []op) op {
 		o := &topK{core: k, in: arranged(ops, a), offset: offset, limit: limit}
 		if k.c.config.Once && t.Limit >= 0 && len(t.Partition) == 0 && len(t.Sorts) > 0 && p.nodes[a].reads == 1 {
 			o.in.first = &zset.First{Rows: offset + limit}
 		}
 		return o
 	}, a)
+	if t.Expire > 0 {
+		return p.expired(n, from)
+	}
+	return n
 }
 
 // Temporal drops rows whose time is below the circuit's bound; they come out of
-// Late(n) and are counted.
+// Late(n) and are counted. There is one filter for each column of a node.
 func (p *Plan) Temporal(in Node, col int) Node {
+	name := fmt.Sprint("temporal ", in, col)
+	if n, ok := p.shared[name]; ok {
+		return n
+	}
 	if !p.columns("temporal filter", in, []int{col}) || !p.Types(in)[col].Fixed() {
 		return p.fail("temporal filter: column %d is no time", col)
 	}
@@ -393,6 +449,7 @@ func (p *Plan) Temporal(in Node, col int) Node {
 		return &temporal{core: k, col: col, late: ops[l].(*pass)}
 	})
 	p.lates[n] = l
+	p.shared[name] = n
 	return n
 }
 

@@ -28,15 +28,11 @@ func (p *Plan) Aggregate(in Node, spec Aggregate) Node {
 	if spec.Scalar && len(spec.Key) > 0 {
 		return p.fail("aggregate: with a key no row stands for no rows")
 	}
-	temporal := Node(-1)
-	expire := spec.Expire - 1
-	if expire >= 0 {
-		if expire >= len(spec.Key) {
-			return p.fail("aggregate: only a key's column can expire")
-		}
-		temporal = p.Temporal(in, spec.Key[expire])
-		in = temporal
+	in, _, ok := p.expiry(in, spec.Key, spec.Expire)
+	if !ok {
+		return -1
 	}
+	expire := spec.Expire - 1
 	b := aggBuilder{p: p, in: in, spec: spec, expire: expire, ports: []aggPort{{key: spec.Key}}, inputs: []Node{in}}
 	for _, k := range spec.Key {
 		b.keyTypes = append(b.keyTypes, p.Types(in)[k])
@@ -62,8 +58,8 @@ func (p *Plan) Aggregate(in Node, spec Aggregate) Node {
 		}
 		return o
 	})
-	if temporal >= 0 {
-		p.lates[n] = p.lates[temporal]
+	if spec.Expire > 0 {
+		return p.expired(n, in)
 	}
 	return n
 }
@@ -185,6 +181,7 @@ type Window struct {
 	Partition []int
 	Sorts     []row.Sort
 	Funcs     []WindowFunc
+	Expire    int // as in Aggregate, of Partition
 }
 
 // Window adds a window: the input's columns, then one for each function.
@@ -205,10 +202,14 @@ func (p *Plan) Window(in Node, spec Window) Node {
 		}
 		types, accs = append(types, t), append(accs, a)
 	}
-	a := p.arrange(in, zset.Order{Key: spec.Partition, Sorts: spec.Sorts})
+	from, discard, ok := p.expiry(in, spec.Partition, spec.Expire)
+	if !ok {
+		return -1
+	}
+	a := p.arrangeTimed(from, zset.Order{Key: spec.Partition, Sorts: spec.Sorts}, discard)
 	all := append(slices.Clone(p.Types(in)), types...)
 	inTypes := p.Types(in)
-	return p.reads(fmt.Sprint("window ", spec), all, func(k core, ops []op) op {
+	n := p.reads(fmt.Sprint("window ", spec), all, func(k core, ops []op) op {
 		o := &window{core: k, in: arranged(ops, a), sorts: spec.Sorts, funcs: spec.Funcs, types: types, both: zset.NewBatch(all)}
 		for _, x := range accs {
 			o.accs = append(o.accs, newAcc(x.agg, x.arg, x.out))
@@ -218,6 +219,10 @@ func (p *Plan) Window(in Node, spec Window) Node {
 		}
 		return o
 	}, a)
+	if spec.Expire > 0 {
+		return p.expired(n, from)
+	}
+	return n
 }
 
 // windowFunc checks a window function and returns its type.

@@ -264,7 +264,7 @@ func (g *planner) op(name string, l, r twin) twin {
 		part := g.anyCols(l.node, 1)
 		sorts, ns := g.sorts(l.node, 2)
 		offset, limit := rapid.IntRange(0, 2).Draw(t, "offset"), rapid.IntRange(-1, 3).Draw(t, "limit")
-		return twin{p.TopK(l.node, TopK{part, sorts, int64(offset), int64(limit)}), unary(func(in nrel) nrel { return ntopk(in, part, ns, offset, limit) })}
+		return twin{p.TopK(l.node, TopK{Partition: part, Sorts: sorts, Offset: int64(offset), Limit: int64(limit)}), unary(func(in nrel) nrel { return ntopk(in, part, ns, offset, limit) })}
 	}
 	return g.window(l)
 }

@@ -257,16 +257,37 @@ func TestErrorComesAndGoes(t *testing.T) {
 	}
 }
 
-// Windows on event time: state below the bound is discarded, rows for it are
-// late: they come out and are counted, and change nothing else. in = applied +
-// late.
+// The operators that expire, beside their naive evaluation.
+func expiring(p *Plan, s Node) (nodes []Node, naive []func(nrel) nrel) {
+	part := []int{0}
+	sorts, ns := []row.Sort{{Col: 1}}, []nsort{{col: 1}}
+	agg := Aggregate{Key: part, Expire: 1, Aggs: []Agg{{Kind: CountRows}, {Kind: SumOf, Arg: 1}, {Kind: Min, Arg: 1}, {Kind: Count, Arg: 1, Distinct: true}}}
+	funcs := []WindowFunc{{Kind: RowNumber}, {Kind: WindowAgg, Agg: SumOf, Arg: 1, Frame: DefaultFrame()}}
+	nodes = []Node{
+		p.Aggregate(s, agg), p.DistinctUntil(s, 0),
+		p.TopK(s, TopK{Partition: part, Sorts: sorts, Limit: 2, Expire: 1}),
+		p.Window(s, Window{Partition: part, Sorts: sorts, Funcs: funcs, Expire: 1}),
+	}
+	return nodes, []func(nrel) nrel{
+		func(in nrel) nrel {
+			return naggregate(in, part, false, []nagg{{kind: CountRows, filter: -1}, {kind: SumOf, arg: 1, filter: -1}, {kind: Min, arg: 1, filter: -1}, {kind: Count, arg: 1, filter: -1, distinct: true}})
+		},
+		func(in nrel) nrel { return nset(Intersect, in, in) },
+		func(in nrel) nrel { return ntopk(in, part, ns, 0, 2) },
+		func(in nrel) nrel { return nwindow(in, part, ns, funcs) },
+	}
+}
+
+// State below the bound is discarded, rows for it are late: they come out and
+// are counted, and change nothing else. in = applied + late.
 func TestLateness(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		p := NewPlan()
 		types := []row.Type{tInt, tInt}
 		s := p.Source(types)
-		agg := p.Aggregate(s, Aggregate{Key: []int{0}, Expire: 1, Aggs: []Agg{{Kind: CountRows}, {Kind: SumOf, Arg: 1}, {Kind: Min, Arg: 1}, {Kind: Count, Arg: 1, Distinct: true}}})
-		o, late := p.Output(agg), p.Output(p.Late(agg))
+		nodes, naive := expiring(p, s)
+		which := rapid.IntRange(0, len(nodes)-1).Draw(t, "operator")
+		o, late := p.Output(nodes[which]), p.Output(p.Late(nodes[which]))
 		kv := memkv.New()
 		c, err := p.Build(Config{Store: kv})
 		if err != nil {
@@ -274,8 +295,7 @@ func TestLateness(t *testing.T) {
 		}
 		bound, lates := int64(math.MinInt64), int64(0)
 		var applied nrel
-		result, lateRows := bag{}, bag{}
-		wantLate := bag{}
+		result, lateRows, wantLate := bag{}, bag{}, bag{}
 		for range rapid.IntRange(1, 10).Draw(t, "steps") {
 			if rapid.Bool().Draw(t, "advance") {
 				bound = max(bound, rapid.Int64Range(0, 6).Draw(t, "bound"))
@@ -304,8 +324,7 @@ func TestLateness(t *testing.T) {
 			step(t, c, s, b)
 			result.add(c.Output(o))
 			lateRows.add(c.Output(late))
-			want := naggregate(applied, []int{0}, false, []nagg{{kind: CountRows, filter: -1}, {kind: SumOf, arg: 1, filter: -1}, {kind: Min, arg: 1, filter: -1}, {kind: Count, arg: 1, filter: -1, distinct: true}})
-			if w := (bag{}).of(want.rows); fmt.Sprint(result) != fmt.Sprint(w) {
+			if w := (bag{}).of(naive[which](applied).rows); fmt.Sprint(result) != fmt.Sprint(w) {
 				t.Fatalf("bound %d: have %v, want %v", bound, result, w)
 			}
 			if c.Late() != lates || fmt.Sprint(lateRows) != fmt.Sprint(wantLate) {
@@ -335,7 +354,7 @@ func TestDiscard(t *testing.T) {
 	p := NewPlan()
 	types := []row.Type{tInt, tInt}
 	s := p.Source(types)
-	p.Output(p.Aggregate(s, Aggregate{Key: []int{0}, Expire: 1, Aggs: []Agg{{Kind: CountRows}, {Kind: Max, Arg: 1}}}))
+	expiring(p, s)
 	c := mustBuild(t, p, Config{})
 	peak := 0
 	for window := range int64(200) {

@@ -18,6 +18,7 @@ type Arrangement struct {
 	merging *merger
 	mergeAt int // merging joins the runs there and after it
 	sealing *merger
+	loose   bool // see Loosen
 	sealAt  int
 
 	sorter  Sorter
@@ -194,6 +195,10 @@ func (a *Arrangement) AddFirst(b *Batch, f *First) error {
 	return a.addSorted(b)
 }
 
+// Loosen leaves the batches of a delta apart until Seal: for one that is read a
+// run at a time, and once.
+func (a *Arrangement) Loosen() { a.loose = true }
+
 // addSorted makes a run of the rows that the sorter has merged.
 func (a *Arrangement) addSorted(b *Batch) error {
 	s := &a.sorter
@@ -210,7 +215,7 @@ func (a *Arrangement) addSorted(b *Batch) error {
 		r.push(blk)
 	}
 	a.delta = append(a.delta, r)
-	for n := len(a.delta); n > 1 && a.sealing == nil && a.delta[n-2].n < mergeFactor*a.delta[n-1].n && a.delta[n-2].n < mergeNowRows; n-- {
+	for n := len(a.delta); n > 1 && !a.loose && a.sealing == nil && a.delta[n-2].n < mergeFactor*a.delta[n-1].n && a.delta[n-2].n < mergeNowRows; n-- {
 		if err := a.mergeNow(&a.delta, n-2); err != nil {
 			return err
 		}
