@@ -361,6 +361,9 @@ func (c *acc) load(r *reader, g int) {
 		c.sum[g] = r.wide()
 	case accNum:
 		s := numSum{scale: int(r.varint())}
+		if s.scale < 0 || s.scale > 2*row.NumericExponentMax {
+			s.scale, r.bad = 0, true
+		}
 		s.sum = r.wide()
 		s.big = r.big()
 		s.specials = r.specials()

@@ -293,7 +293,7 @@ func (c *Circuit) Checkpoint(b *disk.Batch, cut []byte) error {
 	}
 	m := []byte{metaVersion}
 	m = binary.LittleEndian.AppendUint64(m, c.plan)
-	m = binary.AppendUvarint(m, c.steps)
+	m = binary.AppendVarint(m, int64(c.steps))
 	m = binary.AppendVarint(m, c.late)
 	m = binary.AppendVarint(m, c.bound)
 	m = append(m, cut...)
@@ -311,27 +311,12 @@ func (c *Circuit) Restore() (cut []byte, found bool, err error) {
 	if err != nil || !found {
 		return nil, false, err
 	}
-	damage := &zset.DamageError{Key: c.metaKey(), What: "is of another plan or version"}
-	if len(m) == 0 || m[0] != metaVersion {
-		return nil, true, damage
-	}
-	if m = m[1:]; len(m) < 8 || binary.LittleEndian.Uint64(m) != c.plan {
-		return nil, true, damage
-	}
-	m = m[8:]
-	steps, n := binary.Uvarint(m)
-	if n <= 0 {
-		return nil, true, damage
-	}
-	m = m[n:]
-	late, n := binary.Varint(m)
-	if n <= 0 {
-		return nil, true, damage
-	}
-	m = m[n:]
-	bound, n := binary.Varint(m)
-	if n <= 0 {
-		return nil, true, damage
+	r := reader{b: m}
+	version := r.bytes(1)[0]
+	plan := binary.LittleEndian.Uint64(r.bytes(8))
+	steps, late, bound := r.varint(), r.varint(), r.varint()
+	if r.bad || version != metaVersion || plan != c.plan || steps < 0 || late < 0 {
+		return nil, true, &zset.DamageError{Key: c.metaKey(), What: "is of another plan or version"}
 	}
 	for _, o := range c.ops {
 		if s, ok := o.(stateful); ok {
@@ -340,6 +325,6 @@ func (c *Circuit) Restore() (cut []byte, found bool, err error) {
 			}
 		}
 	}
-	c.steps, c.late, c.bound = steps, late, bound
-	return slices.Clone(m[n:]), true, nil
+	c.steps, c.late, c.bound = uint64(steps), late, bound
+	return slices.Clone(r.b), true, nil
 }

@@ -297,7 +297,7 @@ func (r *reader) varint() int64 {
 func (r *reader) bytes(n int) []byte {
 	if n < 0 || n > len(r.b) {
 		r.bad, r.b = true, nil
-		return make([]byte, max(0, min(n, 16)))
+		return make([]byte, 16)
 	}
 	b := r.b[:n]
 	r.b = r.b[n:]

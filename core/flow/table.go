@@ -163,7 +163,7 @@ func (t *table) findInt(h uint64, x int64) int32 {
 	key := t.keys.Cols[0]
 	for at := int(h >> t.shift); ; at = (at + 1) & mask {
 		g := t.slots[at] - 1
-		if g < 0 || t.hash[g] == h && key.I[g] == x && !key.Null(int(g)) {
+		if g < 0 || key.I[g] == x && !key.Null(int(g)) {
 			return g
 		}
 	}
