@@ -91,6 +91,26 @@ func TestGuards(t *testing.T) {
 	}
 }
 
+// What a large batch leaves behind does not show in a small one.
+func TestShrinkingBatches(t *testing.T) {
+	t4 := row.Of(row.Int4)
+	x := Compile(build(t, "+", Col(0, t4, 0), Constant(row.NullOf(t4), 0)))
+	var out row.Vector
+	for _, n := range []int{200, 3, 64, 65, 0, 1} {
+		in := row.NewBatch([]row.Type{t4})
+		for range n {
+			in.Cols[0].AppendInt(1)
+			in.N++
+		}
+		x.Eval(in, &out, &row.Errors{})
+		for i := range 256 {
+			if out.Nulls.Get(i) != (i < n) {
+				t.Fatalf("%d rows: null %d is %v", n, i, out.Nulls.Get(i))
+			}
+		}
+	}
+}
+
 // X3: a constant part is computed once; one that fails is left to fail.
 func TestFold(t *testing.T) {
 	a := Col(0, row.Of(row.Int4), 0)

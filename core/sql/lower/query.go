@@ -1,6 +1,8 @@
 package lower
 
 import (
+	"fmt"
+
 	"actordb/core/flow"
 	"actordb/core/row"
 	"actordb/core/sql/sqlerr"
@@ -13,6 +15,7 @@ type Query struct {
 	program *Program
 	circuit *flow.Circuit
 	begun   bool
+	read    []int64 // rows pushed, of each source
 	sorter  zset.Sorter
 	sorted  *zset.Batch
 }
@@ -23,7 +26,7 @@ func (p *Program) Open(memoryBytes int) (*Query, error) {
 	if err != nil {
 		return nil, asError(err)
 	}
-	return &Query{program: p, circuit: c, sorted: zset.NewBatch(p.types)}, nil
+	return &Query{program: p, circuit: c, read: make([]int64, len(p.Sources)), sorted: zset.NewBatch(p.types)}, nil
 }
 
 // start feeds what does not change.
@@ -45,6 +48,7 @@ func (q *Query) Push(i int, in *zset.Batch) error {
 	if err := q.start(); err != nil {
 		return err
 	}
+	q.read[i] += int64(in.N)
 	return asError(q.circuit.Push(q.program.Sources[i].node, in))
 }
 
@@ -106,6 +110,19 @@ func (q *Query) Rows(yield func(*row.Batch) error) error {
 		return yield(out)
 	}
 	return nil
+}
+
+// Analyze is what EXPLAIN ANALYZE adds to the plan: what the query has read, and
+// what it answered and held in its last step.
+func (q *Query) Analyze() (lines []string) {
+	for i, s := range q.program.Sources {
+		lines = append(lines, fmt.Sprintf("read %d rows of %s", q.read[i], s.Table))
+	}
+	n := int64(0)
+	for _, w := range q.Changes().W {
+		n += max(w, -w)
+	}
+	return append(lines, fmt.Sprintf("answered %d rows", n), fmt.Sprintf("held %d bytes", q.circuit.MemBytes()))
 }
 
 func upTo(n int) []int {

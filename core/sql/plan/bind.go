@@ -34,7 +34,7 @@ func Query(q *tree.Query, o Options) (p *Plan, err error) {
 		}
 	}()
 	p = &Plan{}
-	b := &binder{p: p, o: o}
+	b := &binder{p: p, o: o, free: map[*Rel]map[int]bool{}}
 	rel, cols, order := b.query(q, &scope{}, true)
 	p.Root, p.Cols, p.Order = rel, cols, order
 	b.finish()
@@ -60,7 +60,8 @@ func Scalar(e tree.Expr, cols []Col, o Options) (n *expr.Node, err error) {
 type binder struct {
 	p     *Plan
 	o     Options
-	depth int // of queries within queries
+	depth int                   // of queries within queries
+	free  map[*Rel]map[int]bool // what finished relations use and do not produce
 }
 
 // nestingMax bounds queries within queries: each may copy what is around it.

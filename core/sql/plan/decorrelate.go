@@ -17,7 +17,8 @@ import (
 // and D ⋈ R(D) is pushed down R until nothing below uses D: then it is a cross
 // product.
 
-// decorrelate makes every join of a plan independent.
+// decorrelate makes every join of a plan independent. Relations below r are not
+// changed any more once it is done with them, so what they use is found once.
 func (b *binder) decorrelate(r *Rel) *Rel {
 	for i, in := range r.In {
 		r.In[i] = b.decorrelate(in)
@@ -25,13 +26,13 @@ func (b *binder) decorrelate(r *Rel) *Rel {
 	if r.Op != Join {
 		return r
 	}
-	used := intersect(r.In[1].free(), r.In[0])
+	used := intersect(r.In[1].freeOnce(b.free), r.In[0])
 	if len(used) == 0 {
 		return r
 	}
 	if r.Kind == Semi || r.Kind == Anti {
 		if lifted := lift(r); lifted {
-			if used = intersect(r.In[1].free(), r.In[0]); len(used) == 0 {
+			if used = intersect(r.In[1].freeOnce(b.free), r.In[0]); len(used) == 0 {
 				return r
 			}
 		}
@@ -114,7 +115,7 @@ func (d *domain) columns(m mapping) (ids []int, cols []Col) {
 }
 
 func (d *domain) usedBy(r *Rel) bool {
-	free := r.free()
+	free := r.freeOnce(d.b.free)
 	return slices.ContainsFunc(d.cols, func(c Col) bool { return free[c.ID] })
 }
 
