@@ -82,12 +82,15 @@ FUZZ  ?= 1m
 
 KILLS ?= 200
 
+CLUSTER_DRILL ?= 2m
+
 check: test peers race fuzz audit sweep drill mutants
 
 # A real node, killed again and again; then one that acknowledges before it syncs,
 # and one that does not sync names: the drill must find both.
 drill: build
 	$(BIN) drill --kills $(KILLS)
+	$(BIN) drill --nodes 3 --duration $(CLUSTER_DRILL)
 	@for bug in ZD1 ZD3; do \
 	  status=0; said=$$($(BIN) drill --kills 20 --plant $$bug) || status=$$?; \
 	  if [ $$status -ne 1 ] || ! grep -q 'durability: .*lost: ' <<<"$$said"; then \

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -29,6 +30,8 @@ type drillCommand struct {
 	Workload []string      `default:"all" placeholder:"NAME" help:"What clients do; several names share the clients."`
 	Shards   int           `default:"2" help:"Shards of the node."`
 	Stage    []string      `placeholder:"NAME" help:"Just these: small, compacted (small segments, so that kills meet rotations, checkpoints, compactions), large, large-compacted (recovery of large journals)."`
+	Nodes    int           `default:"1" placeholder:"N" help:"3 or more: a cluster, whose nodes are killed, stopped and cut off from each other in turn, for --duration."`
+	Stop     time.Duration `default:"20s" help:"With --nodes: how long a stopped node stays so."`
 	Plant    string        `placeholder:"ID" help:"Drill a node with a planted bug (experiments/mutants): the drill has to find it. Needs the source tree and the go command."`
 	Out      string        `placeholder:"DIR" help:"Write drill.json, and each start as a line of drill.csv, there."`
 	Keep     string        `placeholder:"DIR" help:"Keep the nodes' directories, logs and undo journals there; left out, they are kept only after a violation."`
@@ -44,6 +47,7 @@ Examples:
 
     actordb drill --kills 200
     actordb drill --kills 6 --plant ZD1
+    actordb drill --nodes 3 --duration 5m
 
 Exit codes: 0 every law holds, 1 one is broken or could not be judged, 2 wrong usage, 4 the machine failed.`
 }
@@ -84,6 +88,9 @@ func (c *drillCommand) Run() (err error) {
 		return err
 	}
 	cfg.Program = []string{program, "drill-node"}
+	if c.Nodes != 1 {
+		return c.cluster(&cfg, &keep)
+	}
 	if err := cfg.Validate(); err != nil {
 		return usage("%w", err)
 	}
@@ -114,6 +121,58 @@ func (c *drillCommand) Run() (err error) {
 		err = violated()
 	}
 	return err
+}
+
+// cluster drills several nodes.
+func (c *drillCommand) cluster(one *drill.Config, keep *bool) error {
+	cfg := drill.ClusterConfig{Program: one.Program, Dir: one.Dir, Seed: c.Seed, Nodes: c.Nodes, Shards: c.Shards, Clients: c.Clients,
+		Workloads: one.Workloads, Duration: cmp.Or(c.Duration, time.Minute), Stop: c.Stop, Rest: 2 * time.Second}
+	if err := cfg.Validate(); err != nil {
+		return usage("%w", err)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	cfg.Struck = func(fault string, after time.Duration) {
+		fmt.Fprintf(os.Stderr, "%6.1f s: a node is %s\n", after.Seconds(), fault)
+	}
+	r, err := drill.RunCluster(ctx, cfg)
+	if err != nil {
+		return environment("%w", err)
+	}
+	*keep = *keep || r.Verdict != checkers.Pass
+	if c.Out != "" {
+		if err := r.Save(c.Out); err != nil {
+			return environment("%w", err)
+		}
+	}
+	if c.JSON {
+		err = printJSON(r)
+	} else {
+		printClusterDrill(os.Stdout, r, *keep)
+	}
+	if err == nil && r.Verdict != checkers.Pass {
+		err = violated()
+	}
+	return err
+}
+
+// printClusterDrill shows a drill of several nodes on one screen.
+func printClusterDrill(w io.Writer, r *drill.ClusterReport, kept bool) {
+	fmt.Fprintf(w, "seed %d: %d nodes, %d kills among the faults, in %s\n", r.Seed, r.Nodes, r.Kills, seconds(r.WallSeconds))
+	fmt.Fprintf(w, "taken away %d writes (%d more in part), %d bytes, %d changes of names\n", r.Lost.Writes, r.Lost.Torn, r.Lost.Bytes, r.Lost.Names)
+	fmt.Fprintf(w, "operations %d: %d acknowledged, %d read, %d refused, %d unknown; %d were sent again\n",
+		r.Operations, r.Acknowledged, r.Read, r.Refused, r.Unknown, r.Repeated)
+	printChecks(w, r.Checks)
+	t := newTable(w)
+	t.AppendHeader(table.Row{"a node was", "times", "a shard without service", "ms: median", "max"})
+	for _, s := range r.Summary {
+		t.AppendRow(table.Row{s.Fault, s.Faults, s.Gaps, fmt.Sprintf("%.0f", s.MedianMS), fmt.Sprintf("%.0f", s.MaxMS)})
+	}
+	t.Render()
+	printVerdict(w, r.Verdict, r.Checks)
+	if kept {
+		fmt.Fprintf(w, "  the nodes' directories: %s\n", r.Dir)
+	}
 }
 
 func (c *drillCommand) workloads() (list []string, err error) {
@@ -160,29 +219,9 @@ func printDrill(w io.Writer, r *drill.Report, kept bool) {
 	fmt.Fprintf(w, "taken away %d writes (%d more in part), %d bytes, %d changes of names\n", r.Lost.Writes, r.Lost.Torn, r.Lost.Bytes, r.Lost.Names)
 	fmt.Fprintf(w, "operations %d: %d acknowledged, %d read, %d refused, %d unknown; %d were sent again\n",
 		r.Operations, r.Acknowledged, r.Read, r.Refused, r.Unknown, r.Repeated)
-	t := newTable(w)
-	t.AppendHeader(table.Row{"check", "verdict", "examined", "note"})
-	t.SetColumnConfigs([]table.ColumnConfig{{Number: 3, Align: text.AlignRight}, {Number: 4, WidthMax: noteWidth, WidthMaxEnforcer: text.WrapSoft}})
-	for _, c := range r.Checks {
-		note := c.Note
-		if c.Verdict == checkers.Fail {
-			note = "see below"
-		}
-		t.AppendRow(table.Row{c.Name, c.Verdict, c.Examined, note})
-	}
-	t.Render()
+	printChecks(w, r.Checks)
 	printStarts(w, r)
-	switch r.Verdict {
-	case checkers.Fail:
-		fmt.Fprintln(w, "VIOLATED")
-		for _, c := range failedChecks(r.Checks) {
-			fmt.Fprintf(w, "  %s: %s\n", c.Name, c.Note)
-		}
-	case checkers.Unknown:
-		fmt.Fprintln(w, "UNKNOWN: a checker could not tell; no law is known to be broken")
-	default:
-		fmt.Fprintln(w, "HOLDS")
-	}
+	printVerdict(w, r.Verdict, r.Checks)
 	if kept {
 		fmt.Fprintf(w, "  the nodes' directories: %s\n", r.Dir)
 	}
@@ -205,4 +244,32 @@ func size(n int64) string {
 		return "more"
 	}
 	return fmt.Sprintf("%d MiB", n>>20)
+}
+
+func printChecks(w io.Writer, list []checkers.Result) {
+	t := newTable(w)
+	t.AppendHeader(table.Row{"check", "verdict", "examined", "note"})
+	t.SetColumnConfigs([]table.ColumnConfig{{Number: 3, Align: text.AlignRight}, {Number: 4, WidthMax: noteWidth, WidthMaxEnforcer: text.WrapSoft}})
+	for _, c := range list {
+		note := c.Note
+		if c.Verdict == checkers.Fail {
+			note = "see below"
+		}
+		t.AppendRow(table.Row{c.Name, c.Verdict, c.Examined, note})
+	}
+	t.Render()
+}
+
+func printVerdict(w io.Writer, v checkers.Verdict, list []checkers.Result) {
+	switch v {
+	case checkers.Fail:
+		fmt.Fprintln(w, "VIOLATED")
+		for _, c := range failedChecks(list) {
+			fmt.Fprintf(w, "  %s: %s\n", c.Name, c.Note)
+		}
+	case checkers.Unknown:
+		fmt.Fprintln(w, "UNKNOWN: a checker could not tell; no law is known to be broken")
+	default:
+		fmt.Fprintln(w, "HOLDS")
+	}
 }

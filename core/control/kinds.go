@@ -36,6 +36,10 @@ const (
 	gib = int64(1) << 30
 )
 
+// heartbeatMs makes a node's death an interruption of a second or less among nodes
+// of one building. Give nodes that are farther apart ten round trips at least.
+const heartbeatMs = 50
+
 // ShardsMax is how many shards a node may have.
 const ShardsMax = 64
 
@@ -58,6 +62,7 @@ var specs = func() []*spec {
 			{"pipeline", "blocks", 1, 64, int64(s.Pipeline), "on their way to the disk at once"},
 			{"hot_actors", "actors", 1, 1 << 28, int64(s.HotActors), "states in memory"},
 			{"hydrations", "actors", 1, 1 << 16, int64(s.Hydrations), "brought back to memory at once"},
+			{"heartbeat_ms", "ms", 5, 60_000, heartbeatMs, "between a leader's heartbeats; one that is silent for ten to twenty of them is replaced"},
 			{"feeds", "followers", 1, 1 << 12, int64(s.Feeds), "of its applied blocks: views and what else derives from them"},
 			{"mailbox_commands", "commands", 1, 1 << 24, int64(s.MailboxCommands), "taken in and not answered"},
 			{"mailbox_bytes", "bytes", core.CommandBytesMax, 64 * gib, int64(s.MailboxBytes), "of their payloads"},
@@ -242,7 +247,7 @@ func (n *Network) ShardConfig() shard.Config {
 	c.Writes = int(l["writes"])
 	c.BlockBytes, c.BlockCommands = int(l["block_bytes"]), int(l["block_commands"])
 	c.Pipeline, c.HotActors, c.Hydrations = int(l["pipeline"]), int(l["hot_actors"]), int(l["hydrations"])
-	c.Feeds = int(l["feeds"])
+	c.Feeds, c.Tick = int(l["feeds"]), proc.Tick(l["heartbeat_ms"]*1e6)
 	c.MailboxCommands, c.MailboxBytes = int(l["mailbox_commands"]), int(l["mailbox_bytes"])
 	c.Sessions.Sessions, c.Sessions.Window = int(l["sessions"]), int(l["session_answers"])
 	c.CheckpointBytes, c.CompactKeep = l["checkpoint_bytes"], l["compact_keep_bytes"]

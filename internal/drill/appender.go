@@ -30,9 +30,10 @@ type appender struct {
 
 	acknowledged atomic.Int64 // bytes of payloads
 
-	mu   sync.Mutex
-	ops  []checkers.Op
-	next int64 // ordinal of the next payload
+	mu       sync.Mutex
+	ops      []checkers.Op
+	next     int64                // ordinal of the next payload
+	answered map[core.ActorID]int // acknowledged, by stream
 }
 
 const (
@@ -50,7 +51,7 @@ const (
 )
 
 func newAppender(number int, source tlsnet.Source, clock func() int64, shardOf func(core.ActorID) core.ShardID, shards int) *appender {
-	a := &appender{number: number, source: source, clock: clock, streams: make([]core.ActorID, shards), noise: make([]byte, noiseBytes)}
+	a := &appender{number: number, source: source, clock: clock, streams: make([]core.ActorID, shards), noise: make([]byte, noiseBytes), answered: map[core.ActorID]int{}}
 	for i, missing := 0, shards; missing > 0; i++ {
 		id := core.ActorID(streamPrefix + strconv.Itoa(i))
 		if s := shardOf(id); a.streams[s] == "" {
@@ -107,7 +108,17 @@ func (a *appender) ended(x *appending) {
 	}
 	a.mu.Lock()
 	a.ops = append(a.ops, x.op)
+	if x.Err == nil {
+		a.answered[x.Command.Actor]++
+	}
 	a.mu.Unlock()
+}
+
+// acked counts the acknowledged appends to a stream.
+func (a *appender) acked(to core.ActorID) (n int) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.answered[to]
 }
 
 // A start is how long after its process began a node accepted commands.

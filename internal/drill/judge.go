@@ -13,6 +13,7 @@ import (
 	"actordb/core/control"
 	"actordb/core/proc"
 	"actordb/internal/verify"
+	"actordb/net/tlsnet"
 	"actordb/workloads"
 )
 
@@ -76,14 +77,14 @@ func (s *stage) readBack(ctx context.Context, v *victim, actors []core.ActorID) 
 	if streams, payload, err = s.appender.readBack(ctx, addr); err != nil {
 		return nil, nil, payload, v.stoppedOr(fmt.Errorf("read the streams back: %w", err))
 	}
-	audit, err = s.audit(ctx, addr, actors)
+	audit, err = readActors(ctx, s.auditor, theNode, addr, actors)
 	return audit, streams, payload, v.stoppedOr(err)
 }
 
-// audit has an auditor read the workloads' actors.
-func (s *stage) audit(ctx context.Context, addr string, actors []core.ActorID) (audit *workloads.Audit, err error) {
+// readActors has an auditor read the workloads' actors from a node.
+func readActors(ctx context.Context, source tlsnet.Source, node proc.NodeID, addr string, actors []core.ActorID) (audit *workloads.Audit, err error) {
 	ctx, cancel := context.WithCancel(ctx)
-	n, err := newNetwork(ctx)
+	n, err := newNetwork(ctx, node)
 	defer func() {
 		cancel()
 		if n != nil {
@@ -95,13 +96,13 @@ func (s *stage) audit(ctx context.Context, addr string, actors []core.ActorID) (
 	}
 	audit = &workloads.Audit{}
 	c := workloads.DefaultAuditorConfig()
-	c.Gateways, c.Actors = []proc.Addr{control.GatewayAt(theNode)}, actors
-	if err := n.spawn(auditorID, s.auditor, func(env proc.Env) proc.Process {
+	c.Gateways, c.Actors = []proc.Addr{control.GatewayAt(node)}, actors
+	if err := n.spawn(auditorID, source, func(env proc.Env) proc.Process {
 		return workloads.NewAuditor(c, env, audit)
 	}); err != nil {
 		return nil, err
 	}
-	n.turn(addr)
+	n.turn(node, addr)
 	look := time.NewTicker(watchEvery)
 	defer look.Stop()
 	for !audit.Done() {

@@ -12,28 +12,41 @@ import (
 )
 
 const (
-	theNode     = proc.NodeID(1) // that is killed
-	clientsNode = proc.NodeID(2) // the host of the clients
+	theNode     = proc.NodeID(1)    // that is killed, when there is but one
+	clientsNode = proc.NodeID(1000) // the host of the clients
 )
 
 // A network carries the frames of the clients, which are processes of a host in
-// this program, to the node: for each a TLS connection under its own name. When
-// the node is dead frames are lost; as soon as a client is connected again it
-// gets a Reset, and sends again what has no answer.
+// this program, to the nodes: for each client and node a TLS connection under the
+// client's name. When a node is dead frames are lost; as soon as a client is
+// connected again it gets a Reset, and sends again what has no answer.
 type network struct {
 	ctx  context.Context
 	host *host.Node
 	wait sync.WaitGroup
 
 	mu      sync.Mutex
-	addr    string        // "": the node is dead
-	changed chan struct{} // closed when addr is another
-	links   map[uint32]*link
+	clients uint32
+	places  map[proc.NodeID]*place
+	links   map[way]*link
 }
 
-// A link is one client's way to the node.
+// A place is where a node is.
+type place struct {
+	addr    string        // "": it is dead
+	changed chan struct{} // closed when addr is another
+}
+
+// A way leads from a client's process to a node.
+type way struct {
+	from uint32
+	to   proc.NodeID
+}
+
+// A link is one client's way to a node.
 type link struct {
 	self   proc.Addr
+	node   proc.NodeID
 	dialer tlsnet.Dialer
 	frames chan []byte
 }
@@ -43,8 +56,11 @@ const (
 	redialAfter = 10 * time.Millisecond
 )
 
-func newNetwork(ctx context.Context) (*network, error) {
-	n := &network{ctx: ctx, changed: make(chan struct{}), links: map[uint32]*link{}}
+func newNetwork(ctx context.Context, nodes ...proc.NodeID) (*network, error) {
+	n := &network{ctx: ctx, places: map[proc.NodeID]*place{}, links: map[way]*link{}}
+	for _, node := range nodes {
+		n.places[node] = &place{changed: make(chan struct{})}
+	}
 	var err error
 	if n.host, err = host.New(host.Config{Node: clientsNode, Remote: n}); err != nil {
 		return nil, err
@@ -55,11 +71,15 @@ func newNetwork(ctx context.Context) (*network, error) {
 // spawn starts a client's process.
 func (n *network) spawn(name string, source tlsnet.Source, factory func(proc.Env) proc.Process) error {
 	n.mu.Lock()
-	l := &link{self: proc.Addr{Node: clientsNode, Proc: uint32(len(n.links) + 1)}, dialer: tlsnet.Dialer{Source: source, Node: theNode}, frames: make(chan []byte, linkFrames)}
-	n.links[l.self.Proc] = l
+	n.clients++
+	self := proc.Addr{Node: clientsNode, Proc: n.clients}
+	for node := range n.places {
+		l := &link{self: self, node: node, dialer: tlsnet.Dialer{Source: source, Node: node}, frames: make(chan []byte, linkFrames)}
+		n.links[way{self.Proc, node}] = l
+		n.wait.Go(func() { n.run(l) })
+	}
 	n.mu.Unlock()
-	n.wait.Go(func() { n.run(l) })
-	_, err := n.host.SpawnAt(l.self.Proc, name, name, host.Storage{}, factory)
+	_, err := n.host.SpawnAt(self.Proc, name, name, host.Storage{}, factory)
 	return err
 }
 
@@ -69,19 +89,20 @@ func (n *network) close() error {
 	return n.host.Close()
 }
 
-// turn tells where the node is, or with "" that it is dead.
-func (n *network) turn(addr string) {
+// turn tells where a node is, or with "" that it is dead.
+func (n *network) turn(node proc.NodeID, addr string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.addr = addr
-	close(n.changed)
-	n.changed = make(chan struct{})
+	p := n.places[node]
+	p.addr = addr
+	close(p.changed)
+	p.changed = make(chan struct{})
 }
 
 // Send implements host.Transport.
 func (n *network) Send(from, to proc.Addr, frame []byte) {
 	n.mu.Lock()
-	l := n.links[from.Proc]
+	l := n.links[way{from.Proc, to.Node}]
 	n.mu.Unlock()
 	select {
 	case l.frames <- frame:
@@ -93,7 +114,7 @@ func (n *network) Send(from, to proc.Addr, frame []byte) {
 func (n *network) run(l *link) {
 	for n.ctx.Err() == nil {
 		n.mu.Lock()
-		addr, changed := n.addr, n.changed
+		addr, changed := n.places[l.node].addr, n.places[l.node].changed
 		n.mu.Unlock()
 		again := make(<-chan time.Time)
 		if addr != "" {
@@ -112,7 +133,7 @@ func (n *network) run(l *link) {
 
 // use carries frames until the connection ends.
 func (n *network) use(l *link, conn *tlsnet.Conn) {
-	gateway := control.GatewayAt(theNode)
+	gateway := control.GatewayAt(l.node)
 	for len(l.frames) > 0 {
 		<-l.frames // of before; what it asked is asked again
 	}
@@ -125,7 +146,7 @@ func (n *network) use(l *link, conn *tlsnet.Conn) {
 			if err != nil {
 				return
 			}
-			from := proc.Addr{Node: theNode, Proc: got.From}
+			from := proc.Addr{Node: l.node, Proc: got.From}
 			if got.Reset || !n.host.Deliver(from, conn.Node().ID, l.self, got.Frame) {
 				n.host.Broken(l.self, from)
 			}

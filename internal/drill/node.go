@@ -13,6 +13,7 @@ import (
 	"actordb"
 	"actordb/core/actor"
 	"actordb/core/control"
+	"actordb/core/proc"
 	"actordb/disk"
 	"actordb/disk/losefs"
 	"actordb/disk/osfile"
@@ -28,6 +29,8 @@ type order struct {
 	Shards   int              `json:"shards"`
 	Shard    map[string]int64 `json:"shard"` // limits, as in dag.jsonnet
 	KV       map[string]int64 `json:"kv"`
+	// Peers says where the nodes of the cluster are reached; none: it is alone.
+	Peers map[proc.NodeID]string `json:"peers,omitempty"`
 }
 
 // ready is the first word of the line that says where the node listens.
@@ -55,7 +58,7 @@ func Node(in io.Reader, out, log io.Writer) error {
 		return err
 	}
 	s, err := node.Serve(node.ServeConfig{
-		Dir: o.Dir, Listen: "127.0.0.1:0", Shards: o.Shards, Network: network, Kinds: kinds, OpenDir: o.open,
+		Dir: o.Dir, Listen: "127.0.0.1:0", Shards: o.Shards, Peers: o.Peers, Network: network, Kinds: kinds, OpenDir: o.open,
 		Credentials: credentials, Log: slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelError})),
 	})
 	if err != nil {

@@ -162,7 +162,7 @@ func (s *stage) prepare(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if s.net, err = newNetwork(ctx); err != nil {
+	if s.net, err = newNetwork(ctx, theNode); err != nil {
 		return err
 	}
 	for i := range s.cfg.Clients {
@@ -185,11 +185,7 @@ func (s *stage) spawn(ca *tlsnet.CA, i int) error {
 	if err != nil {
 		return err
 	}
-	c := workloads.DefaultClientConfig()
-	c.Workload = s.cfg.Workloads[i%len(s.cfg.Workloads)]
-	c.Clients, c.Gateways, c.Pipeline = s.cfg.Clients, []proc.Addr{control.GatewayAt(theNode)}, pipeline
-	c.ThinkMin, c.ThinkMax = 0, 2e6
-	c.Retry.Deadline = proc.Tick(patience / 2)
+	c := clientConfig(s.cfg.Workloads[i%len(s.cfg.Workloads)], s.cfg.Clients, theNode)
 	if s.plan.bulk {
 		c.Pipeline, c.ThinkMin, c.ThinkMax = 1, 10e6, 100e6
 	}
@@ -198,6 +194,18 @@ func (s *stage) spawn(ca *tlsnet.CA, i int) error {
 	return s.net.spawn(clientID(i), source, func(env proc.Env) proc.Process {
 		return workloads.NewClient(c, env, r, &s.control)
 	})
+}
+
+// clientConfig is that of a client of the workloads.
+func clientConfig(workload string, clients int, nodes ...proc.NodeID) workloads.ClientConfig {
+	c := workloads.DefaultClientConfig()
+	c.Workload, c.Clients, c.Pipeline = workload, clients, pipeline
+	for _, node := range nodes {
+		c.Gateways = append(c.Gateways, control.GatewayAt(node))
+	}
+	c.ThinkMin, c.ThinkMax = 0, 2e6
+	c.Retry.Deadline = proc.Tick(patience / 2)
+	return c
 }
 
 // pipeline is how many operations a client has under way.
@@ -222,7 +230,7 @@ func (s *stage) life(ctx context.Context, m moment) error {
 	for waiting := true; waiting; {
 		select {
 		case addr := <-v.addr:
-			s.net.turn(addr)
+			s.net.turn(theNode, addr)
 			appended = make(chan struct{})
 			go func() {
 				defer close(appended)
@@ -241,7 +249,7 @@ func (s *stage) life(ctx context.Context, m moment) error {
 		}
 	}
 	err = v.kill()
-	s.net.turn("")
+	s.net.turn(theNode, "")
 	interrupted := ctx.Err()
 	cancel()
 	<-appended
@@ -269,22 +277,25 @@ func (s *stage) begin() (*victim, error) {
 const tornShare = 25
 
 // lose takes away what was not synced.
-func (s *stage) lose() error {
+func (s *stage) lose() error { return lose(s.dir, s.undo, s.cfg.Shards, s.rnd, &s.out.Lost) }
+
+// lose takes away what was not synced of a node's directory.
+func lose(node, undo string, shards int, rnd *rand.Rand, total *Lost) error {
 	take := losefs.Everything
-	if s.rnd.IntN(100) < tornShare {
+	if rnd.IntN(100) < tornShare {
 		take = losefs.Take{Unsynced: 500_000, Torn: 500_000, Names: 500_000}
 	}
-	for i := range s.cfg.Shards {
+	for i := range shards {
 		id := core.ShardID(i)
-		for _, dir := range []string{datadir.LogDir(s.dir, id), datadir.KVDir(s.dir, id)} {
+		for _, dir := range []string{datadir.LogDir(node, id), datadir.KVDir(node, id)} {
 			if _, err := os.Stat(dir); errors.Is(err, os.ErrNotExist) {
 				continue // it was killed before
 			}
-			lost, err := cut(dir, undoDir(s.dir, s.undo, dir), take, s.rnd)
+			lost, err := cut(dir, undoDir(node, undo, dir), take, rnd)
 			if err != nil {
 				return err
 			}
-			s.out.Lost.add(lost)
+			total.add(lost)
 		}
 	}
 	return nil

@@ -138,3 +138,6 @@ func (v *victim) stoppedOr(err error) error {
 	}
 	return err
 }
+
+// signal sends the process a signal that it does not end by.
+func (v *victim) signal(s syscall.Signal) error { return v.cmd.Process.Signal(s) }

@@ -29,7 +29,7 @@ type Config struct {
 	SessionLifetime time.Duration
 	// Silence is for how long a node may leave every command without an answer
 	// before the next of Addrs is asked: it may be stopped, or cut off from the
-	// others. 0: 1.5 s, and for ever with a single address.
+	// others. 0: 1 s, and for ever with a single address.
 	Silence time.Duration
 	// Limits of the connection; zero fields take the defaults.
 	Limits tlsnet.Limits

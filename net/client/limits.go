@@ -28,7 +28,7 @@ const (
 
 	// silence is longer than an election among nodes that are well, so that a node
 	// which waits for one is not left for another that waits for the same.
-	silence = 1500 * time.Millisecond
+	silence = time.Second
 
 	// frameBytes is when a frame is full enough to go; a single command may be
 	// larger.
