@@ -107,8 +107,15 @@ func (s *scope) table(f *tree.TableName) *Table {
 	return t
 }
 
+// productMax bounds the pairs that a join looks at: beyond, this evaluator is
+// not the one to ask.
+const productMax = 300_000
+
 // join combines two tables.
 func (s *scope) join(l, r *Table, j *tree.Join) *Table {
+	if len(l.rows)*len(r.rows) > productMax {
+		fail(sqlerr.FeatureNotSupported, "a join of %d by %d rows", len(l.rows), len(r.rows))
+	}
 	using := j.Using
 	if j.Natural {
 		for _, c := range l.cols {

@@ -116,6 +116,12 @@ func Cast(n *Node, to row.Type) (*Node, *sqlerr.Error) {
 		}
 		return Constant(v, n.Pos), nil
 	}
+	if Unknown(n.Type) && n.Op == Param {
+		c := *n
+		c.Type = to
+		*n.Taken = append(*n.Taken, to)
+		return &c, nil
+	}
 	k := castKernel(typed(n.Type), to)
 	if k == nil {
 		return nil, sqlerr.At(n.Pos, sqlerr.CannotCoerce, "cannot cast type %s to %s", n.Type, to)

@@ -62,6 +62,7 @@ type Node struct {
 	Value row.Value
 	Func  *Func
 	Pos   tree.Pos
+	Taken *[]row.Type // of a Param without a value: the types that it was taken for, in order
 }
 
 // Unknown reports whether a type is yet to be found.

@@ -174,7 +174,11 @@ func (n *Naive) Query(q string) ([][]Cell, error) {
 	if !ok {
 		return nil, fmt.Errorf("not a query: %s", strings.TrimSpace(q))
 	}
-	t, err := n.DB.Query(query.Query)
+	return n.answer(query.Query)
+}
+
+func (n *Naive) answer(q *tree.Query) ([][]Cell, error) {
+	t, err := n.DB.Query(q)
 	if err != nil {
 		return nil, err
 	}

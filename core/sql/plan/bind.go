@@ -41,6 +41,26 @@ func Query(q *tree.Query, o Options) (p *Plan, err error) {
 	return p, nil
 }
 
+// Describe tells what types the parameters of a query are taken for, at first
+// or else as text, and the columns of its answer.
+func Describe(q *tree.Query, o Options) (params []row.Type, cols []Col, err error) {
+	defer func() {
+		switch f := recover().(type) {
+		case nil:
+		case *sqlerr.Error:
+			err = f
+		default:
+			panic(f)
+		}
+	}()
+	b := &binder{p: &Plan{}, o: o, taken: &[]*[]row.Type{}}
+	_, cols, _ = b.query(q, &scope{}, true)
+	for _, t := range *b.taken {
+		params = append(params, append(*t, row.Of(row.Text))[0])
+	}
+	return params, cols, nil
+}
+
 // Scalar binds an expression over columns: its nodes name them by their numbers.
 func Scalar(e tree.Expr, cols []Col, o Options) (n *expr.Node, err error) {
 	defer func() {
@@ -61,6 +81,7 @@ type binder struct {
 	p     *Plan
 	o     Options
 	depth int                   // of queries within queries
+	taken *[]*[]row.Type        // by parameter, while they have no values
 	free  map[*Rel]map[int]bool // what finished relations use and do not produce
 }
 
@@ -192,6 +213,9 @@ func (b *binder) count(e tree.Expr, s *scope, state sqlerr.State, what string, n
 		return none
 	}
 	n := expr.Fold(must(expr.Cast(b.expr(e, &scope{parent: s, ctes: s.ctes, place: what}), row.Of(row.Int8))))
+	if n.Op == expr.Param {
+		return none
+	}
 	if !n.IsConst() {
 		unsupported(e, "%s of anything but a constant", what)
 	}

@@ -165,3 +165,32 @@ func TestProjection(t *testing.T) {
 		t.Errorf("%v %v", p, err)
 	}
 }
+
+// Parameters without values are taken for what they are used as, as PostgreSQL
+// tells a client that prepares a statement.
+func TestDescribe(t *testing.T) {
+	for text, want := range map[string]string{
+		"SELECT $1": "text", "SELECT $1 + 1": "integer", "SELECT a FROM t WHERE a = $1": "integer", "SELECT $2::date, $1::int8": "bigint date",
+		"SELECT a FROM t WHERE c LIKE $1 LIMIT $2": "text bigint", "SELECT a FROM t WHERE a = ANY ($1)": "integer[]", "SELECT a FROM t WHERE a IN ($1, $2)": "integer integer",
+		"SELECT n FROM u WHERE n BETWEEN $1 AND $2 AND k = $3": "bigint bigint text", "SELECT CASE WHEN $1 THEN 1 ELSE $2 END": "boolean integer", "SELECT at + $1 FROM s.e": "interval",
+		"SELECT body -> $1 FROM s.e": "text", "SELECT a FROM t WHERE a = $1 AND a > $1": "integer", "SELECT coalesce($1, n) FROM u": "bigint", "SELECT $2": "text text",
+		"SELECT a FROM t WHERE EXISTS (SELECT 1 FROM u WHERE u.n = $1)": "bigint", "VALUES ($1, 1), (2, $2)": "integer integer",
+	} {
+		s, err := parse.One(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		params, cols, err := Describe(s.(*tree.Select).Query, Options{Catalog: catalog()})
+		var got []string
+		for _, p := range params {
+			got = append(got, p.String())
+		}
+		if strings.Join(got, " ") != want || err != nil || len(cols) == 0 {
+			t.Errorf("%s: %v, %v, want %s", text, got, err, want)
+		}
+	}
+	s, _ := parse.One("SELECT $1 + $2")
+	if _, _, err := Describe(s.(*tree.Select).Query, Options{Catalog: catalog()}); err == nil {
+		t.Error("$1 + $2 has types")
+	}
+}

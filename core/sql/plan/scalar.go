@@ -33,6 +33,12 @@ func (b *binder) expr(e tree.Expr, s *scope) *expr.Node {
 		if b.o.View {
 			unsupported(e, "a parameter in what is kept")
 		}
+		if b.taken != nil {
+			for len(*b.taken) < e.Number {
+				*b.taken = append(*b.taken, &[]row.Type{})
+			}
+			return &expr.Node{Op: expr.Param, Index: e.Number, Pos: pos, Taken: (*b.taken)[e.Number-1]}
+		}
 		if e.Number > len(b.o.Params) {
 			fail(e, sqlerr.UndefinedParameter, "there is no parameter $%d", e.Number)
 		}
