@@ -55,13 +55,13 @@ type aggPort struct {
 type aggColumn struct{ acc, ordered int } // index, or -1
 
 func (o *aggregate) absorb(port int, in *zset.Batch) error {
+	if in.N == 0 {
+		return nil
+	}
 	p := &o.ports[port]
-	o.hash = in.Batch.Hash(p.key, o.hash[:0])
-	var err error
-	if o.groups, err = o.t.lookup(&in.Batch, p.key, o.hash, o.groups[:0]); err != nil {
+	if err := o.find(in, p.key); err != nil {
 		return err
 	}
-	o.t.touch(o.groups)
 	if port == 0 {
 		for i, g := range o.groups {
 			var err error
@@ -78,15 +78,34 @@ func (o *aggregate) absorb(port int, in *zset.Batch) error {
 	return nil
 }
 
+// find puts the group of each row into o.groups, and notes what they were.
+func (o *aggregate) find(in *zset.Batch, key []int) (err error) {
+	if len(key) > 0 {
+		o.hash = in.Batch.Hash(key, o.hash[:0])
+		if o.groups, err = o.t.lookup(&in.Batch, key, o.hash, o.groups[:0]); err == nil {
+			o.t.touch(o.groups)
+		}
+		return err
+	}
+	one := row.Batch{N: 1} // all rows are of one group
+	o.hash = one.Hash(nil, o.hash[:0])
+	if o.groups, err = o.t.lookup(&one, nil, o.hash, o.groups[:0]); err != nil {
+		return err
+	}
+	o.t.touch(o.groups)
+	for range in.N - 1 {
+		o.groups = append(o.groups, o.groups[0])
+	}
+	return nil
+}
+
 func (o *aggregate) begin() error {
 	o.running, o.at = true, 0
 	if o.scalar && o.c.steps == 0 && len(o.t.touched) == 0 { // the row of no rows
-		none := row.Batch{N: 1}
-		var err error
-		if o.groups, err = o.t.lookup(&none, nil, none.Hash(nil, nil), o.groups[:0]); err != nil {
+		none := zset.Batch{Batch: row.Batch{N: 1}}
+		if err := o.find(&none, nil); err != nil {
 			return err
 		}
-		o.t.touch(o.groups)
 	}
 	o.order = o.order[:0]
 	for i := range o.t.touched {

@@ -2,11 +2,29 @@ package flow
 
 import (
 	"fmt"
+	"syscall"
 	"testing"
+	"time"
 
 	"actordb/core/row"
 	"actordb/core/zset"
 )
+
+// cpuTime is the processor time that the test has used: what a change costs on a
+// machine that others use, too.
+func cpuTime() time.Duration {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		return 0
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// report tells what each of n things costs.
+func report(b *testing.B, began time.Duration, n int, what string) {
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(n), "ns/"+what)
+	b.ReportMetric(float64(cpuTime()-began)/float64(b.N)/float64(n), "cpu-ns/"+what)
+}
 
 // benchmark steps a circuit with batches of size changes: each row that comes
 // in one batch goes in a later one, so that the state stays what it is.
@@ -48,10 +66,11 @@ func benchmark(b *testing.B, c *Circuit, source Node, types []row.Type, size int
 	}
 	b.ReportAllocs()
 	b.ResetTimer()
+	began := cpuTime()
 	for range b.N {
 		step()
 	}
-	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(size), "ns/change")
+	report(b, began, size, "change")
 }
 
 func load(b *testing.B, c *Circuit, source Node, types []row.Type, n int, fill func(b *zset.Batch, i int)) {
@@ -159,12 +178,13 @@ func BenchmarkFilterProject(b *testing.B) {
 		in.W = append(in.W, 1)
 	}
 	b.ReportAllocs()
+	began := cpuTime()
 	for b.Loop() {
 		if err := c.Push(s, in); err != nil {
 			b.Fatal(err)
 		}
 	}
-	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/chunkRows, "ns/row")
+	report(b, began, chunkRows, "row")
 }
 
 // What one would write by hand: maps of Go, a row at a time, no output kept.
@@ -178,13 +198,14 @@ func BenchmarkPlainMaps(b *testing.B) {
 	b.Run("group", func(b *testing.B) {
 		type group struct{ n, sum int64 }
 		groups := map[int64]group{}
+		began := cpuTime()
 		for b.Loop() {
 			for i := range size {
 				g := groups[in.Cols[0].I[i]]
 				groups[in.Cols[0].I[i]] = group{g.n + 1, g.sum + in.Cols[2].I[i]}
 			}
 		}
-		b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/size, "ns/change")
+		report(b, began, size, "change")
 	})
 	b.Run("join", func(b *testing.B) {
 		type row struct{ customer, id, amount int64 }
@@ -202,6 +223,7 @@ func BenchmarkPlainMaps(b *testing.B) {
 		}
 		w := int64(1)
 		out := int64(0)
+		began := cpuTime()
 		for b.Loop() {
 			for i := range size {
 				r := row{in.Cols[0].I[i], in.Cols[1].I[i] + 1e6, in.Cols[2].I[i]}
@@ -214,7 +236,7 @@ func BenchmarkPlainMaps(b *testing.B) {
 			}
 			w = -w
 		}
-		b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/size, "ns/change")
+		report(b, began, size, "change")
 		_ = out
 	})
 }
@@ -248,6 +270,7 @@ func BenchmarkOnDemand(b *testing.B) {
 		"top":    func(p *Plan, s Node) Node { return p.TopK(s, TopK{Sorts: []row.Sort{{Col: 2, Desc: true}}, Limit: 10}) },
 	} {
 		b.Run(name, func(b *testing.B) {
+			began := cpuTime()
 			for b.Loop() {
 				p := NewPlan()
 				s := p.Source(orderTypes)
@@ -267,7 +290,25 @@ func BenchmarkOnDemand(b *testing.B) {
 					}
 				}
 			}
-			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/rows, "ns/row")
+			report(b, began, rows, "row")
+		})
+	}
+}
+
+// Running totals by customer: what one more row of a partition costs, and what
+// one more costs in a partition of 20,000 rows.
+func BenchmarkWindow(b *testing.B) {
+	for _, partitions := range []int{10_000, 5} {
+		b.Run(fmt.Sprint(100_000/partitions, "rows"), func(b *testing.B) {
+			p := NewPlan()
+			s := p.Source(orderTypes)
+			p.Output(p.Window(s, Window{Partition: []int{0}, Sorts: []row.Sort{{Col: 1}}, Funcs: []WindowFunc{{Kind: RowNumber}, {Kind: WindowAgg, Agg: SumOf, Arg: 2, Frame: DefaultFrame()}}}))
+			c, err := p.Build(Config{})
+			if err != nil {
+				b.Fatal(err)
+			}
+			load(b, c, s, orderTypes, 100_000, order(partitions))
+			benchmark(b, c, s, orderTypes, 1, func(b *zset.Batch, i int) { order(partitions)(b, i+100_000) })
 		})
 	}
 }

@@ -215,7 +215,7 @@ func (p *Plan) Window(in Node, spec Window) Node {
 			o.accs = append(o.accs, newAcc(x.agg, x.arg, x.out))
 		}
 		for i := range o.parts {
-			o.parts[i] = row.NewBatch(inTypes)
+			o.parts[i], o.added[i] = row.NewBatch(inTypes), row.NewBatch(types)
 		}
 		return o
 	}, a)

@@ -48,16 +48,16 @@ type window struct {
 	funcs []WindowFunc
 	types []row.Type // of the added columns
 
-	walk     keyWalk
-	rows     zset.Rows
-	parts    [2]*row.Batch // before, after
-	p        partition
-	both     *zset.Batch // f(P + dP) - f(P), not consolidated
-	sorter   zset.Sorter
-	accs     []acc
-	scratch  floatScratch
-	deque    []int32
-	sessions []int64
+	walk    keyWalk
+	rows    zset.Rows
+	parts   [2]*row.Batch // before, after
+	added   [2]*row.Batch // the functions' columns of each
+	p       partition
+	both    *zset.Batch // f(P + dP) - f(P), not consolidated
+	sorter  zset.Sorter
+	accs    []acc
+	scratch floatScratch
+	deque   []int32
 }
 
 func (o *window) flush(fuel int) (bool, error) {
@@ -90,13 +90,12 @@ func (o *window) flush(fuel int) (bool, error) {
 			return false, o.rows.Err
 		}
 		fuel -= o.parts[0].N + o.parts[1].N
-		o.both.Clear()
 		for i, w := range [2]int64{-1, 1} {
-			if err := o.compute(o.parts[i], w); err != nil {
+			if err := o.compute(o.parts[i], o.added[i], w); err != nil {
 				return false, err
 			}
 		}
-		if err := o.sorter.Consolidate(o.both, o.out); err != nil {
+		if err := o.difference(); err != nil {
 			return false, err
 		}
 		if err := o.emitFull(); err != nil {
@@ -108,27 +107,53 @@ func (o *window) flush(fuel int) (bool, error) {
 	}
 }
 
-// compute appends a partition with its functions' columns to o.both.
-func (o *window) compute(rows *row.Batch, w int64) error {
+// compute fills the columns of a partition's functions.
+func (o *window) compute(rows, added *row.Batch, w int64) error {
+	added.Clear()
+	added.N = rows.N
 	if rows.N == 0 {
 		return nil
 	}
 	o.p.prepare(rows, o.sorts)
-	width := len(rows.Cols)
-	for k, c := range rows.Cols {
-		o.both.Cols[k].AppendRange(c, 0, rows.N)
-	}
 	for k := range o.funcs {
-		f := &o.funcs[k]
-		if err := o.column(f, &o.accs[k], o.both.Cols[width+k], w); err != nil {
+		if err := o.column(&o.funcs[k], &o.accs[k], added.Cols[k], w); err != nil {
 			return err
 		}
 	}
-	o.both.N += rows.N
-	for range rows.N {
-		o.both.W = append(o.both.W, w)
-	}
 	return nil
+}
+
+// difference emits f(P + dP) - f(P): of both, what lies between the rows that
+// they have in common at the begin and at the end.
+func (o *window) difference() error {
+	was, is := o.parts[0].N, o.parts[1].N
+	same := func(i, j int) bool {
+		return row.SameRow(o.added[0], i, o.added[1], j) && row.SameRow(o.parts[0], i, o.parts[1], j)
+	}
+	head := 0
+	for head < was && head < is && same(head, head) {
+		head++
+	}
+	tail := 0
+	for head < was-tail && head < is-tail && same(was-tail-1, is-tail-1) {
+		tail++
+	}
+	o.both.Clear()
+	width := len(o.parts[0].Cols)
+	for i, w := range [2]int64{-1, 1} {
+		lo, hi := head, o.parts[i].N-tail
+		for k, c := range o.parts[i].Cols {
+			o.both.Cols[k].AppendRange(c, lo, hi)
+		}
+		for k, c := range o.added[i].Cols {
+			o.both.Cols[width+k].AppendRange(c, lo, hi)
+		}
+		for range hi - lo {
+			o.both.W = append(o.both.W, w)
+		}
+		o.both.N += hi - lo
+	}
+	return o.sorter.Consolidate(o.both, o.out)
 }
 
 func (o *window) column(f *WindowFunc, a *acc, out *row.Vector, w int64) error {

@@ -44,29 +44,28 @@ func ArrayOf(k Kind) Type { return Type{Array, k} }
 type kindInfo struct {
 	name    string
 	aliases string
-	fixed   bool // one int64 per row
 	keySize int
 }
 
 var kinds = [kindEnd]kindInfo{
 	Invalid:     {name: "invalid"},
-	Bool:        {"boolean", "bool", true, 1},
-	Int2:        {"smallint", "int2", true, 2},
-	Int4:        {"integer", "int4 int", true, 4},
-	Int8:        {"bigint", "int8", true, 8},
-	Float4:      {"real", "float4", true, 8},
-	Float8:      {"double precision", "float8 float double", true, 8},
-	Numeric:     {"numeric", "decimal", false, 0},
-	Text:        {"text", "varchar string", false, 0},
-	Bytea:       {"bytea", "", false, 0},
-	Date:        {"date", "", true, 8},
-	Time:        {"time without time zone", "time", true, 8},
-	Timestamp:   {"timestamp without time zone", "timestamp", true, 8},
-	Timestamptz: {"timestamp with time zone", "timestamptz", true, 8},
-	Interval:    {"interval", "", false, intervalBytes},
-	UUID:        {"uuid", "", false, 16},
-	JSONB:       {"jsonb", "json", false, 0},
-	Array:       {"array", "", false, 0},
+	Bool:        {"boolean", "bool", 1},
+	Int2:        {"smallint", "int2", 2},
+	Int4:        {"integer", "int4 int", 4},
+	Int8:        {"bigint", "int8", 8},
+	Float4:      {"real", "float4", 8},
+	Float8:      {"double precision", "float8 float double", 8},
+	Numeric:     {"numeric", "decimal", 0},
+	Text:        {"text", "varchar string", 0},
+	Bytea:       {"bytea", "", 0},
+	Date:        {"date", "", 8},
+	Time:        {"time without time zone", "time", 8},
+	Timestamp:   {"timestamp without time zone", "timestamp", 8},
+	Timestamptz: {"timestamp with time zone", "timestamptz", 8},
+	Interval:    {"interval", "", intervalBytes},
+	UUID:        {"uuid", "", 16},
+	JSONB:       {"jsonb", "json", 0},
+	Array:       {"array", "", 0},
 }
 
 // Valid reports whether t is a type that a column can have.
@@ -81,7 +80,10 @@ func (t Type) Valid() bool {
 }
 
 // Fixed reports whether a vector of t holds one int64 per row.
-func (t Type) Fixed() bool { return t.Kind < kindEnd && kinds[t.Kind].fixed }
+func (t Type) Fixed() bool { return fixedKinds>>t.Kind&1 != 0 }
+
+// fixedKinds has the bits of the kinds that are fixed: Fixed is asked often.
+const fixedKinds = 1<<Bool | 1<<Int2 | 1<<Int4 | 1<<Int8 | 1<<Float4 | 1<<Float8 | 1<<Date | 1<<Time | 1<<Timestamp | 1<<Timestamptz
 
 func (k Kind) String() string {
 	if k < kindEnd {
