@@ -101,7 +101,7 @@ func (a *Applied) Add(r *LogRecord) {
 		l = &life{}
 		a.lives[k] = l
 	}
-	if r.Index <= l.last && l.last > 0 {
+	if r.Index <= l.last && l.last > 0 && !r.Restored {
 		a.fail("shard %d incarnation %d: index %d applied after index %d", r.Shard, r.Incarnation, r.Index, l.last)
 	}
 	l.last = r.Index

@@ -25,6 +25,7 @@ type GroupRecord struct {
 // What a replica can do.
 const (
 	Recovered    = "recovered"    // its log begins after Index; once in each life
+	Forgot       = "forgot"       // it has lost what it promised, and knows that: it keeps from voting by itself
 	Configured   = "configured"   // it knows of a configuration from now on
 	Appended     = "appended"     // an entry goes into its log, in the place of all from Index on
 	Voted        = "voted"        // its vote in term Entry leaves it
@@ -47,7 +48,8 @@ const (
 //
 //   - one vote: a replica votes for one candidate in a term, in all its lives
 //   - kept promises: a new life is in no earlier term than the one before voted or led
-//     in, and has all entries that it said it had and that no leader replaced
+//     in, and has all entries that it said it had and that no leader replaced, or says
+//     that it has forgotten
 //   - election safety: at most one replica is elected in a term
 //   - leader append-only: a leader replaces no entry of its own log
 //   - log matching: two entries of equal index and term are equal, and so are all
@@ -159,6 +161,8 @@ func (c *Raft) Add(r *GroupRecord) {
 	switch r.Did {
 	case Recovered:
 		c.recovered(r, l)
+	case Forgot:
+		l.term, l.said = 0, 0
 	case Configured:
 		l.configs[1], l.configs[0] = l.configs[0], config{bitsOf(r.Voters), bitsOf(r.Leaving)}
 	case Appended:

@@ -51,6 +51,13 @@ type Config struct {
 	WindowBytes  int64 // applied entries kept in memory
 	Writes       int   // under way at once; 0: DefaultWrites
 	Tokens       proc.Token
+
+	// Peers says that other replicas hold the same log: damage that recovery locates
+	// is told by Damaged, for the owner to mend, and does not fail the log.
+	Peers bool
+	// Fresh says that this log may begin with nothing. Otherwise one with peers whose
+	// files are gone has been forgotten, and says so (Forgotten) until Remember.
+	Fresh bool
 }
 
 // Validate reports what is wrong with c.
@@ -85,13 +92,15 @@ const (
 	markFailed      proc.Mark = "journal.write-failed"
 	markZeros       proc.Mark = "journal.zeros-ahead"
 	markRestore     proc.Mark = "journal.begun-anew"
+	markForgotten   proc.Mark = "journal.forgotten"
+	markRemembered  proc.Mark = "journal.remembered"
 	markCold        proc.Mark = "journal.old-entries-read"
 )
 
 // Marks lists the places of this package that tests want reached.
 func Marks() []proc.Mark {
 	return []proc.Mark{markCutTail, markDamage, markShortWrite, markRotate, markTruncate, markNoSpace,
-		markReadRetry, markRewrite, markDropSegment, markCompact, markVouch, markFailed, markZeros, markCold, markRestore}
+		markReadRetry, markRewrite, markDropSegment, markCompact, markVouch, markFailed, markZeros, markCold, markRestore, markForgotten, markRemembered}
 }
 
 // ref is where an entry stands.
@@ -151,8 +160,10 @@ type Log struct {
 	vouched    bool
 	compacting compaction
 
-	cold     cold
-	recovery recovery
+	cold      cold
+	damage    *Damage // that recovery has met
+	forgotten bool
+	recovery  recovery
 }
 
 type logState uint8
@@ -161,6 +172,7 @@ const (
 	logClosed logState = iota
 	logRecovering
 	logOpen
+	logDamaged
 	logFailed
 )
 
@@ -189,6 +201,7 @@ const (
 	tokenCompact
 	tokenZero
 	tokenCold
+	tokenForget
 	tokenWrite // and above
 )
 
@@ -206,6 +219,14 @@ func (l *Log) Err() error { return l.err }
 
 // Open reports whether recovery has ended well.
 func (l *Log) Open() bool { return l.state == logOpen }
+
+// Damaged is what recovery located and cannot go on over, or nil.
+func (l *Log) Damaged() *Damage {
+	if l.state != logDamaged {
+		return nil
+	}
+	return l.damage
+}
 
 // Floor is the last entry that was compacted away, 0 for none.
 func (l *Log) Floor() core.Index { return l.floor }

@@ -16,20 +16,22 @@ import (
 type recoverStep uint8
 
 const (
-	recoverList     recoverStep = iota
-	recoverNewest               // size of the newest file
-	recoverHead                 // its segment header, or all that may be unborn
-	recoverImage                // all of it, when it has no valid header
-	recoverStat                 // size of a segment
-	recoverRead                 // its bytes, piece by piece
-	recoverRest                 // all of the rest after an invalid frame
-	recoverTail                 // reading what is to be written again
-	recoverRewrite              // writing it again (J4)
-	recoverTruncate             // cutting the tail
-	recoverSync                 // making all of it durable
-	recoverDrop                 // removing a file that never became a segment
-	recoverDir                  // making the names durable
-	recoverReserve              // room for appends
+	recoverList      recoverStep = iota
+	recoverNewest                // size of the newest file
+	recoverHead                  // its segment header, or all that may be unborn
+	recoverImage                 // all of it, when it has no valid header
+	recoverStat                  // size of a segment
+	recoverRead                  // its bytes, piece by piece
+	recoverRest                  // all of the rest after an invalid frame
+	recoverTail                  // reading what is to be written again
+	recoverRewrite               // writing it again (J4)
+	recoverTruncate              // cutting the tail
+	recoverSync                  // making all of it durable
+	recoverDrop                  // removing a file that never became a segment
+	recoverDir                   // making the names durable
+	recoverReserve               // room for appends
+	recoverForget                // noting that the log is forgotten
+	recoverForgetDir             // and that durably
 )
 
 // recovery reads segment after segment and keeps one frame's worth of bytes.
@@ -127,6 +129,12 @@ func (l *Log) recovered(res *disk.Result, out *proc.Effects) {
 		l.reserve(out)
 	case recoverReserve:
 		l.finish(noSpace, out)
+	case recoverForget:
+		l.ask(recoverForgetDir, disk.Op{Kind: disk.OpSyncDir}, out)
+	case recoverForgetDir:
+		l.forgotten = true
+		out.Mark(markForgotten)
+		l.rotate(0, out)
 	}
 }
 
@@ -136,6 +144,7 @@ func (l *Log) listed(names []string, out *proc.Effects) {
 		if number, ok := segmentNumber(name); ok {
 			r.numbers = append(r.numbers, number)
 		}
+		l.forgotten = l.forgotten || name == ForgottenName
 	}
 	slices.Sort(r.numbers)
 	for i := 1; i < len(r.numbers); i++ {
@@ -145,7 +154,7 @@ func (l *Log) listed(names []string, out *proc.Effects) {
 		}
 	}
 	if len(r.numbers) == 0 {
-		l.rotate(0, out)
+		l.begins(out)
 		return
 	}
 	l.ask(recoverNewest, disk.Op{Kind: disk.OpStat, Name: segmentName(r.numbers[len(r.numbers)-1])}, out)
@@ -219,6 +228,10 @@ func (l *Log) dropUnborn(out *proc.Effects) {
 
 func (l *Log) damaged(d *Damage, out *proc.Effects) {
 	out.Mark(markDamage)
+	if l.cfg.Peers && l.state == logRecovering {
+		l.state, l.damage = logDamaged, d
+		return
+	}
 	l.fail(d, out)
 }
 
@@ -270,10 +283,11 @@ func (l *Log) parse(out *proc.Effects) {
 			return
 		}
 		if err := l.take(h, rest[frameHeaderBytes:frameHeaderBytes+h.length]); err != nil {
-			if _, is := err.(*Damage); is {
-				out.Mark(markDamage)
+			if d, is := err.(*Damage); is {
+				l.damaged(d, out)
+			} else {
+				l.fail(err, out)
 			}
-			l.fail(err, out)
 			return
 		}
 		l.lastCRC = h.payloadCRC
@@ -512,7 +526,7 @@ func (l *Log) settle(out *proc.Effects) {
 func (l *Log) reserve(out *proc.Effects) {
 	switch {
 	case len(l.segments) == 0:
-		l.rotate(0, out)
+		l.begins(out)
 	case l.rotation.sealed:
 		l.finish(false, out)
 	default:

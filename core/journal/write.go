@@ -410,7 +410,7 @@ func (l *Log) begin(out *proc.Effects) {
 // Done takes the completion of one of the log's file operations. The caller
 // looks at Open, Err and Durable afterwards.
 func (l *Log) Done(token proc.Token, res *disk.Result, out *proc.Effects) {
-	if l.state == logFailed || l.state == logClosed {
+	if l.state == logFailed || l.state == logClosed || l.state == logDamaged {
 		return
 	}
 	switch t := token - l.cfg.Tokens; {
@@ -420,6 +420,8 @@ func (l *Log) Done(token proc.Token, res *disk.Result, out *proc.Effects) {
 		l.rotated(res, out)
 	case t == tokenCompact:
 		l.compacted(res, out)
+	case t == tokenForget:
+		l.remembered(res, out)
 	case t == tokenCold:
 		l.readCold(res, out)
 	case t == tokenZero:

@@ -267,7 +267,7 @@ func (l *loop) fire() {
 }
 
 func (l *loop) take(frame []byte) {
-	if wire.KindOf(frame) == wire.Peers {
+	if kind := wire.KindOf(frame); kind == wire.Peers || kind == wire.Transfers {
 		return // to replicas that are not here
 	}
 	r, err := wire.Open(frame)

@@ -16,6 +16,10 @@ import (
 //	manifest  2  u at  u n, n × [32] hash of a chunk
 //	fetch     3  [32] name of a manifest  u chunk
 //	chunk     4  [32] name of a manifest  u chunk  b bytes
+//	want      6  u first  u bytes                        entries from first on
+//	entries   7  u n, n × b entry                        protobuf's encoding of raftpb.Entry
+//	recall    8  u nonce                                 what term are you in?
+//	witness   9  u nonce  u term  u last                 this one; a leader also tells where its log ends
 //	none      5  nothing to give now: ask another replica, or later
 //
 // A manifest is named by the hash of its bytes. A chunk is pairs of the derived
@@ -27,6 +31,10 @@ type parcel struct {
 	name  seal.Hash
 	chunk int
 	bytes []byte // aliases the frame
+
+	entries [][]byte // likewise
+	nonce   uint64
+	term    core.Term
 }
 
 type parcelKind byte
@@ -37,6 +45,10 @@ const (
 	parcelFetch    parcelKind = 3
 	parcelChunk    parcelKind = 4
 	parcelNone     parcelKind = 5
+	parcelWant     parcelKind = 6
+	parcelEntries  parcelKind = 7
+	parcelRecall   parcelKind = 8
+	parcelWitness  parcelKind = 9
 )
 
 const (
@@ -67,6 +79,21 @@ func (p *parcel) encode() []byte {
 		if p.kind == parcelChunk {
 			b = binary.AppendUvarint(b, uint64(len(p.bytes)))
 			b = append(b, p.bytes...)
+		}
+	case parcelWant:
+		b = binary.AppendUvarint(b, uint64(p.at))
+		b = binary.AppendUvarint(b, uint64(p.chunk))
+	case parcelEntries:
+		b = binary.AppendUvarint(b, uint64(len(p.entries)))
+		for _, e := range p.entries {
+			b = binary.AppendUvarint(b, uint64(len(e)))
+			b = append(b, e...)
+		}
+	case parcelRecall, parcelWitness:
+		b = binary.AppendUvarint(b, p.nonce)
+		if p.kind == parcelWitness {
+			b = binary.AppendUvarint(b, uint64(p.term))
+			b = binary.AppendUvarint(b, uint64(p.at))
 		}
 	}
 	return b
@@ -101,6 +128,16 @@ func decodeParcel(b []byte) (*parcel, error) {
 		if p.kind == parcelChunk {
 			p.bytes = r.bytes(int(min(r.uvarint(), core.FrameBytesMax)))
 		}
+	case parcelWant:
+		p.at, p.chunk = core.Index(r.uvarint()), int(min(r.uvarint(), core.FrameBytesMax))
+	case parcelEntries:
+		for n := r.uvarint(); n > 0 && r.err == nil; n-- {
+			p.entries = append(p.entries, r.bytes(int(min(r.uvarint(), core.FrameBytesMax))))
+		}
+	case parcelRecall:
+		p.nonce = r.uvarint()
+	case parcelWitness:
+		p.nonce, p.term, p.at = r.uvarint(), core.Term(r.uvarint()), core.Index(r.uvarint())
 	case parcelNone:
 	default:
 		return nil, fmt.Errorf("%w: kind %d", errParcel, b[0])

@@ -96,7 +96,7 @@ func (s *Shard) fromPeer(in *proc.Input) {
 		s.out.Mark(markNotPeer)
 		return
 	}
-	if s.node == nil {
+	if s.node == nil && r.Kind == wire.Peers {
 		return // its sender will send again
 	}
 	for b, ok := r.Message(); ok; b, ok = r.Message() {
@@ -118,6 +118,13 @@ func (s *Shard) fromPeer(in *proc.Input) {
 
 // stepPeer hands a message to Raft, unless it says what cannot be.
 func (s *Shard) stepPeer(m *pb.Message) {
+	if s.journal.Forgotten() {
+		switch m.GetType() {
+		case pb.MsgVote, pb.MsgPreVote, pb.MsgTimeoutNow:
+			s.out.Mark(markAbstained)
+			return
+		}
+	}
 	last := uint64(s.journal.Last())
 	if m.GetType() == pb.MsgHeartbeat && m.GetTerm() >= uint64(s.term) && m.GetCommit() > last {
 		// The leader sends no commit index beyond what this replica told it to have.
@@ -175,6 +182,9 @@ func decodeMessage(b []byte, from, to uint64) (*pb.Message, error) {
 func (s *Shard) tickPeers() {
 	if s.leader {
 		s.watch(Watched{Did: Ticked})
+	}
+	if s.journal.Forgotten() {
+		s.recall()
 	}
 	s.giveTick()
 	s.fetchTick()

@@ -4,9 +4,11 @@ import (
 	"errors"
 	"testing"
 
+	"go.etcd.io/raft/v3"
 	pb "go.etcd.io/raft/v3/raftpb"
 	"google.golang.org/protobuf/proto"
 
+	"actordb/core"
 	"actordb/core/actor"
 	"actordb/core/proc"
 	"actordb/net/wire"
@@ -21,7 +23,7 @@ func ofThree(t *testing.T) *loop {
 		if err != nil {
 			t.Fatal(err)
 		}
-		c.Placement, c.Replica, c.Voters, c.TrustedPeers = placement, 2, []uint64{1, 2, 3}, "gateway"
+		c.Placement, c.Replica, c.Voters, c.TrustedPeers, c.Fresh = placement, 2, []uint64{1, 2, 3}, "gateway", true
 	})
 }
 
@@ -146,4 +148,56 @@ func FuzzMessage(f *testing.F) {
 			t.Fatalf("accepted: %v", m)
 		}
 	})
+}
+
+// A replica that has forgotten its promises gives no vote and stands for none, until
+// every other voter has told its term and it has what stood in their leader's log.
+func TestForgetfulReplicaAbstains(t *testing.T) {
+	l := ofThree(t)
+	l.files.Wipe()
+	l.cfg.Fresh = false
+	l.drop = true
+	l.restart(true)
+	s := l.shard
+	tell := func(from uint64, kind wire.Kind, b []byte) {
+		var w wire.Writer
+		w.Message(&wire.PeerHeader{From: from, To: 2}, b)
+		l.put(proc.Input{Kind: proc.Message, From: proc.Addr{Node: proc.NodeID(from), Proc: 2}, Peer: []string{"", "one", "", "three"}[from], Frame: w.Finish(kind)})
+		l.run()
+	}
+	vote := func(term uint64) core.Term {
+		tell(1, wire.Peers, encoded(t, message(pb.MsgVote, term, 9, term-1)))
+		return s.term
+	}
+	if got := vote(7); got != 0 || l.marks[markAbstained] != 1 {
+		t.Fatalf("in term %d after a request for a vote in term 7", got)
+	}
+	for range 60 {
+		l.fire()
+	}
+	if s.term != 0 || s.node.BasicStatus().RaftState != raft.StateFollower {
+		t.Fatalf("it stands for election: %s", s)
+	}
+	app := message(pb.MsgApp, 7, 0, 0)
+	app.Entries = []*pb.Entry{{Term: proto.Uint64(7), Index: proto.Uint64(1)}}
+	tell(1, wire.Peers, encoded(t, app))
+	witness := func(from uint64, term core.Term, at core.Index) {
+		p := parcel{kind: parcelWitness, nonce: s.remembering.nonce, term: term, at: at}
+		tell(from, wire.Transfers, p.encode())
+	}
+	witness(1, 7, 2)
+	witness(3, 7, 0)
+	if !s.journal.Forgotten() {
+		t.Fatal("it remembers, and the leader's log is longer than its own")
+	}
+	witness(1, 7, 1)
+	if s.journal.Forgotten() {
+		t.Fatal("it does not remember")
+	}
+	for range 25 { // until its leader has been silent for long enough
+		l.fire()
+	}
+	if got := vote(8); got != 8 {
+		t.Errorf("in term %d after a request for a vote in term 8", got)
+	}
 }

@@ -44,7 +44,7 @@ func (s *Shard) startRaft() error {
 	}
 	// A new group need not wait until somebody loses patience; and so its first
 	// leader is where the placement wants it.
-	s.eager = s.term == 0 && s.journal.Last() == 0 && s.cfg.Placement.Group(s.cfg.Shard)[0].ID == s.cfg.Replica
+	s.eager = !s.journal.Forgotten() && s.term == 0 && s.journal.Last() == 0 && s.cfg.Placement.Group(s.cfg.Shard)[0].ID == s.cfg.Replica
 	return nil
 }
 
@@ -143,7 +143,8 @@ func (s *Shard) beginAnew(m *pb.Message, at *pb.SnapshotMetadata, hard *pb.HardS
 	s.watch(Watched{Did: Restored, Index: index, Entry: term})
 	id := s.journal.Restore(index, term, at.GetConfState(), hard, s.out)
 	s.appends = append(s.appends, appended{id: id, responses: m.Responses})
-	if s.applied < index {
+	s.anew = id
+	if s.behind || !s.holds(index) {
 		s.fetchState(index)
 	}
 }
@@ -151,6 +152,7 @@ func (s *Shard) beginAnew(m *pb.Message, at *pb.SnapshotMetadata, hard *pb.HardS
 // committed takes an entry that Raft says is committed, and durable here.
 func (s *Shard) committed(e *pb.Entry) {
 	index := core.Index(e.GetIndex())
+	s.handed = max(s.handed, index)
 	switch {
 	case s.out.Fault != nil:
 	case index <= s.applied && s.fetching.step == fetchNone:
@@ -183,6 +185,9 @@ func (s *Shard) step(responses []*pb.Message) {
 	for _, m := range responses {
 		s.watchPromise(m)
 		if m.GetTo() != s.cfg.Replica {
+			if m.GetType() == pb.MsgAppResp && !m.GetReject() {
+				s.storedTo, s.storedIn = core.Index(m.GetIndex()), core.Term(m.GetTerm())
+			}
 			s.tell(m)
 			continue
 		}

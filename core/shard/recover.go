@@ -41,6 +41,10 @@ func (s *Shard) start() {
 func (s *Shard) recover() {
 	if s.phase == phaseJournal {
 		s.watchSpace()
+		if s.journal.Damaged() != nil && s.repairing.step == repairNone {
+			s.out.SetTimer(timerRaft, s.now.Mono+s.cfg.Tick)
+			s.repair()
+		}
 		if !s.journal.Open() {
 			return
 		}
@@ -111,7 +115,7 @@ func (s *Shard) loadMeta(res *disk.KVResult) error {
 	if s.applied < s.journal.Floor() && alone {
 		return fmt.Errorf("the derived store reflects entry %d, but the journal begins after %d: restore the store from a backup", s.applied, s.journal.Floor())
 	}
-	if s.applied > s.journal.Last() && (alone || s.journal.Restored() == 0) {
+	if s.applied > s.journal.Last() && (alone || s.journal.Restored() == 0 && !s.journal.Forgotten()) {
 		return fmt.Errorf("the derived store reflects entry %d, but the journal ends at %d: they do not belong together", s.applied, s.journal.Last())
 	}
 	s.checkpoint.durable = s.applied
@@ -169,6 +173,9 @@ func (s *Shard) beginReplay() {
 		s.load.next = []byte{keySession}
 		s.scan()
 		return
+	}
+	if floor := s.journal.Floor(); len(s.peers) > 0 && !s.behind && floor > 0 && !s.holds(floor) {
+		s.fetchState(floor)
 	}
 	s.phase = phaseReplay
 	s.term = core.Term(s.journal.HardState().GetTerm())

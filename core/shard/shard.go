@@ -84,6 +84,13 @@ type Config struct {
 	CheckpointBytes int64 // of journal between checkpoints of the derived state
 	CompactKeep     int64 // bytes of journal to keep when compacting; 0: never compact
 
+	// Fresh says that the replica may have begun with an empty journal: its group is
+	// new. Otherwise one whose journal is gone has forgotten what it promised.
+	Fresh bool
+
+	// OnDamage is told of each damage of the journal that other replicas are asked to
+	// mend. For checkers; nil in production.
+	OnDamage func(journal.Damage)
 	// BeforeRaft, in simulation only, points Raft's one source of entropy at the
 	// replica's own stream. Nil in production.
 	BeforeRaft func()
@@ -166,6 +173,7 @@ func (c *Config) journal() journal.Config {
 	return journal.Config{
 		Identity:     journal.Identity{Cluster: c.Cluster, Shard: c.Shard, Replica: c.Replica, Voters: c.Voters},
 		SegmentBytes: c.SegmentBytes, WindowBytes: c.WindowBytes, Writes: c.Writes, Tokens: tokenJournal,
+		Peers: len(c.Voters) > 1, Fresh: c.Fresh,
 	}
 }
 
@@ -179,6 +187,7 @@ const (
 	tokenGive                                              // KV: state for another replica
 	tokenFetch                                             // KV: state of another replica
 	tokenFetchApply                                        // KV: likewise, before a flush
+	tokenRepair                                            // files: the journal is mended
 	tokenWalk       proc.Token = 2 * journal.TokenSpace    // files and KV: walks, counted up
 )
 
@@ -224,6 +233,10 @@ const (
 	markGive           proc.Mark = "shard.state-given"
 	markFetch          proc.Mark = "shard.state-being-fetched"
 	markFetched        proc.Mark = "shard.state-fetched"
+	markRepair         proc.Mark = "shard.journal-repair-begun"
+	markMended         proc.Mark = "shard.journal-mended"
+	markVoidJournal    proc.Mark = "shard.journal-made-void"
+	markAbstained      proc.Mark = "shard.vote-withheld"
 )
 
 // Marks lists the places of this package that tests want reached.
@@ -231,7 +244,7 @@ func Marks() []proc.Mark {
 	return []proc.Mark{markDuplicate, markInFlight, markOverload, markVoid, markRedecide, markFence, markHydrate,
 		markFromSnapshot, markFromLight, markPassivate, markSnapshot, markPrune, markCheckpoint, markForceSnapshot,
 		markExpired, markReplay, markFromCheckpoint, markDiskFull, markRefused, markBadFrame, markHistory, markResumed,
-		markNoPeer, markNotPeer, markGive, markFetch, markFetched,
+		markNoPeer, markNotPeer, markGive, markFetch, markFetched, markRepair, markMended, markVoidJournal, markAbstained,
 		markLease, markFeedLive, markFeedRead, markFeedGone, markFeedRefused}
 }
 
@@ -278,19 +291,25 @@ type Shard struct {
 	phase phase
 	load  loading
 
-	journal  *journal.Log
-	node     *raft.RawNode
-	leading  bool // this term's own entry is applied: all before it is known
-	term     core.Term
-	leader   bool
-	lead     uint64 // who leads as far as this replica knows, or 0
-	eager    bool   // to stand for election at once
-	peers    []*peer
-	behind   bool // what is committed is not applied yet: state is fetched, or entries are read
-	give     giving
-	fetching fetching
-	ticks    int
-	appends  []appended
+	journal     *journal.Log
+	node        *raft.RawNode
+	leading     bool // this term's own entry is applied: all before it is known
+	term        core.Term
+	leader      bool
+	lead        uint64 // who leads as far as this replica knows, or 0
+	eager       bool   // to stand for election at once
+	peers       []*peer
+	behind      bool // what is committed is not applied yet: state is fetched, or entries are read
+	give        giving
+	fetching    fetching
+	repairing   repairing
+	remembering remembering
+	storedTo    core.Index // this replica last acknowledged this
+	storedIn    core.Term  // in this term
+	handed      core.Index // the last entry that Raft said is committed
+	anew        uint64     // the append with which the journal last began anew
+	ticks       int
+	appends     []appended
 
 	// Applied state.
 	applied     core.Index
@@ -398,10 +417,13 @@ func (s *Shard) Step(now proc.Now, in proc.Input, out *proc.Effects) {
 	case proc.Timer:
 		s.timer(in.Timer)
 	case proc.FileDone:
-		if in.Token >= tokenWalk {
+		switch {
+		case in.Token == tokenRepair:
+			s.repairDone(in.File)
+		case in.Token >= tokenWalk:
 			s.walkRead(in.Token, in.File)
 			s.feedRead(in.Token, in.File)
-		} else {
+		default:
 			s.journal.Done(in.Token, in.File, out)
 		}
 	case proc.KVDone:
@@ -436,6 +458,9 @@ func (s *Shard) progress() {
 	}
 	core.Assert(s.waiting == 0 || len(s.walks) > 0 || s.out.Fault != nil, "%d commands wait for hydrations that nobody does", s.waiting)
 	s.confirmReads()
+	if s.journal.Forgotten() && s.remembers() {
+		s.journal.Remember(s.out)
+	}
 	s.feedAll()
 	s.advanceCheckpoint()
 	s.serve()
@@ -446,7 +471,15 @@ func (s *Shard) progress() {
 func (s *Shard) timer(id proc.TimerID) {
 	switch id {
 	case timerRaft:
-		s.node.Tick()
+		s.out.SetTimer(timerRaft, s.now.Mono+s.cfg.Tick)
+		if s.node == nil {
+			s.repairing.wait++
+			s.repairOn()
+			return
+		}
+		if !s.journal.Forgotten() {
+			s.node.Tick()
+		}
 		s.tickPeers()
 		if s.eager {
 			s.eager = false
@@ -454,7 +487,6 @@ func (s *Shard) timer(id proc.TimerID) {
 				s.halt(err)
 			}
 		}
-		s.out.SetTimer(timerRaft, s.now.Mono+s.cfg.Tick)
 	case timerIdle:
 		s.idleArmed = false
 		if wait := s.lastAppend + idleAfter; s.now.Mono < wait {
@@ -557,6 +589,11 @@ func (s *Shard) operator(p core.Principal) bool {
 		}
 	}
 	return false
+}
+
+// Sound reports whether the replica has all that it should have: a copy for others.
+func (s *Shard) Sound() bool {
+	return s.phase == phaseServing && !s.behind && !s.journal.Forgotten()
 }
 
 // Applied is the last entry that took effect.

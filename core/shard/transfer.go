@@ -108,6 +108,14 @@ func (s *Shard) parcelFrom(from uint64, b []byte) {
 			return
 		}
 		s.question(from, p.chunk)
+	case parcelWant:
+		s.lend(from, p.at, p.chunk)
+	case parcelEntries:
+		s.lent(p)
+	case parcelRecall:
+		s.witness(from, p.nonce)
+	case parcelWitness:
+		s.witnessed(from, p)
 	default:
 		s.fetched(from, p)
 	}
@@ -212,6 +220,16 @@ func (s *Shard) endGiving() {
 	s.give = giving{busy: s.give.busy}
 }
 
+// holds tells whether derived state needs nothing of the log up to an entry: it
+// reflects that one, and no actor's events up to there are outside of a snapshot.
+func (s *Shard) holds(index core.Index) bool {
+	whole := s.applied >= index
+	s.actors.each(func(_ uint32, k *known) {
+		whole = whole && (k.uncovered == 0 || k.uncovered > index)
+	})
+	return whole
+}
+
 // fetchState begins to fetch state as of an entry or later.
 func (s *Shard) fetchState(need core.Index) {
 	s.behind = true
@@ -224,6 +242,9 @@ func (s *Shard) fetchState(need core.Index) {
 // fetchOn asks whom it is time to ask.
 func (s *Shard) fetchOn() {
 	f := &s.fetching
+	if s.journal.Durable() < s.anew {
+		return // state must not be ahead of a journal that does not say why
+	}
 	if f.wait < fetchWait || f.busy || s.checkpoint.busy || s.checkpoint.storing > 0 || len(s.peers) == 0 {
 		return
 	}
@@ -272,7 +293,7 @@ func (s *Shard) fetched(from uint64, p *parcel) {
 	case p.kind == parcelNone && (f.step == fetchAsk || f.step == fetchChunks):
 		s.fetchAnewLater()
 	case p.kind == parcelManifest && f.step == fetchAsk && f.wait < fetchWait:
-		if p.at < f.need || p.at <= s.applied {
+		if p.at < f.need {
 			s.fetchAnewLater()
 			return
 		}
@@ -297,6 +318,7 @@ func (s *Shard) fetchAnewLater() {
 // voidDerived forgets all derived state, in memory and in the store.
 func (s *Shard) voidDerived() {
 	core.Assert(!s.leading && len(s.flights) == 0, "a leader's state is made void")
+	s.load.until = max(s.load.until, s.handed, min(s.applied, s.journal.Last()))
 	var parked []*pending
 	for p := s.memory.oldest; p != 0; {
 		a := s.memory.at(p)

@@ -27,6 +27,7 @@ type Deed uint8
 
 const (
 	Recovered    Deed = iota + 1 // it has a log from Index on; once in each life
+	Forgot                       // it has lost what it promised, and knows that
 	Configured                   // it knows of this configuration from now on
 	Appended                     // an entry went to the journal, in the place of all from its index on
 	Voted                        // its vote in term Entry leaves it
@@ -58,6 +59,9 @@ func (s *Shard) watchEntry(did Deed, e *pb.Entry) {
 func (s *Shard) watchRecovered() {
 	if s.cfg.Watch == nil {
 		return
+	}
+	if s.journal.Forgotten() {
+		s.watch(Watched{Did: Forgot})
 	}
 	floor := s.journal.Floor()
 	w := Watched{Did: Recovered, Index: floor}

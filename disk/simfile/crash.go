@@ -165,3 +165,11 @@ func (d *Disk) fate(r *record, power bool) fate {
 	}
 	return kept
 }
+
+// Wipe makes the directory empty, and durably so, after a crash: as if the disk had
+// been exchanged for a new one. Damage goes with it.
+func (d *Disk) Wipe() {
+	d.names.Clear()
+	clear(d.dirents)
+	d.dirents, d.used = d.dirents[:0], 0
+}

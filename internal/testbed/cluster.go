@@ -132,6 +132,7 @@ func (r *run) buildShard(id core.ShardID, replica *shard.Replica) error {
 	cfg.Secret[0] = byte(id)
 	name := replicaName(id, replica.ID)
 	store := r.disks.add(name, replica.Addr.Node)
+	store.alone = len(cfg.Voters) == 1
 	store.identity = journal.Identity{Cluster: cfg.Cluster, Shard: id, Replica: cfg.Replica, Voters: cfg.Voters}
 	factory := func(env proc.Env) proc.Process {
 		r.lives++
@@ -141,7 +142,12 @@ func (r *run) buildShard(id core.ShardID, replica *shard.Replica) error {
 		c.BeforeRaft = func() { crand.Reader = stream }
 		incarnation := r.lives
 		c.Tap = func(a shard.Applied) { r.tap(incarnation, a) }
-		c.OnHydrate, c.Watch = r.hydrated, r.watched
+		c.OnHydrate, c.Watch = r.hydrated, func(w shard.Watched) {
+			store.begun = store.begun || w.Did == shard.Recovered
+			r.watched(w)
+		}
+		c.Fresh = !store.begun
+		c.OnDamage = func(found journal.Damage) { r.disks.found(store, &found) }
 		return shard.New(c, env)
 	}
 	if err := cfgWithKinds(cfg).Validate(); err != nil {
@@ -208,7 +214,7 @@ func (r *run) tap(incarnation uint64, a shard.Applied) {
 }
 
 // deeds are the checkers' names of what replicas do.
-var deeds = map[shard.Deed]string{shard.Recovered: checkers.Recovered, shard.Configured: checkers.Configured,
+var deeds = map[shard.Deed]string{shard.Recovered: checkers.Recovered, shard.Forgot: checkers.Forgot, shard.Configured: checkers.Configured,
 	shard.Appended: checkers.Appended, shard.Voted: checkers.Voted, shard.Promised: checkers.Promised, shard.Led: checkers.Led, shard.Took: checkers.Took,
 	shard.Acknowledged: checkers.Acknowledged, shard.Restored: checkers.Restored, shard.Installed: checkers.Installed, shard.Ticked: checkers.Ticked, shard.Asked: checkers.Asked, shard.Confirmed: checkers.Confirmed}
 

@@ -26,6 +26,9 @@ type store struct {
 	kv       *memkv.Sim
 	atlas    *simfile.Atlas
 
+	alone bool // there is no other replica
+	begun bool // its journal has been opened once
+
 	faults  simfile.Faults
 	ops     uint64 // counted when bits were last flipped
 	damaged []*damage
@@ -181,6 +184,49 @@ func (d *disks) LoseKV(node proc.NodeID) bool {
 	return lost
 }
 
+// Reformat implements fault.Target: a server's disks are new and empty. That needs
+// all others of the groups, each with all that it should have.
+func (d *disks) Reformat(node proc.NodeID) bool {
+	for _, s := range d.of(node) {
+		if s.alone || !s.begun || !d.covered(s) {
+			return false
+		}
+	}
+	for _, s := range d.of(node) {
+		s.files.Wipe()
+		s.kv.Lose()
+		s.gone()
+	}
+	return true
+}
+
+// gone settles the damage that went with its files, unread.
+func (s *store) gone() {
+	now := s.files.Damages()
+	for _, x := range s.damaged {
+		x.settled = x.settled || !slices.ContainsFunc(now, func(y simfile.Damage) bool { return y.Name == x.name && y.Offset == x.Offset })
+	}
+}
+
+// covered tells whether every other replica of the group has all that it should have,
+// undamaged as far as anybody knows: so that one more may lose something.
+func (d *disks) covered(s *store) bool {
+	for _, other := range d.stores {
+		if other == s || other.identity.Shard != s.identity.Shard {
+			continue
+		}
+		if !other.sound(d) || len(other.files.Damages()) > 0 {
+			return false
+		}
+	}
+	return true
+}
+
+func (s *store) sound(d *disks) bool {
+	p, ok := d.run.world.Process(s.addr).(*shard.Shard)
+	return ok && d.run.world.Running(s.addr) && p.Sound()
+}
+
 // copied tells whether another replica of the shard has its derived state.
 func (d *disks) copied(s *store) bool {
 	return slices.ContainsFunc(d.stores, func(other *store) bool {
@@ -224,7 +270,7 @@ func (d *disks) rot() {
 		n := s.files.OpCount()
 		chance := uint64(d.rates[fault.BitFlip]) * (n - s.ops)
 		s.ops = n
-		if chance > 0 && d.flips.Uint64N(1_000_000) < chance {
+		if chance > 0 && d.flips.Uint64N(1_000_000) < chance && (s.alone || s.sound(d) && d.covered(s)) {
 			d.flip(s)
 		}
 	}
@@ -260,6 +306,9 @@ func (s *store) place(name string, off, n int64) checkers.Place {
 // written over by one who did not look.
 func (d *disks) settle(s *store) {
 	now := s.files.Damages()
+	if slices.Contains(s.files.Names(), journal.ForgottenName) {
+		s.gone() // the journal is void; nothing is damaged while it is (see rot)
+	}
 	for _, x := range s.damaged {
 		if x.settled || slices.ContainsFunc(now, func(y simfile.Damage) bool {
 			return y.Name == x.name && y.Offset < x.Offset+x.Length && x.Offset < y.Offset+y.Length
@@ -295,15 +344,23 @@ func (d *disks) halted(addr proc.Addr, cause error) error {
 		if s.addr != addr {
 			continue
 		}
-		d.report(s, found.Segment, found.From, found.To-found.From, checkers.Declined, found.Error())
-		for _, x := range s.damaged {
-			if x.name == found.Segment && x.Offset < found.To && found.From < x.Offset+x.Length {
-				x.reported, x.Exposed = true, true
-			}
+		d.found(s, found)
+		if s.alone {
+			return d.mend(s, found)
 		}
-		return d.mend(s, found)
 	}
 	return nil
+}
+
+// found notes that a replica told of damage: to its operator, or to its group, which
+// mends it.
+func (d *disks) found(s *store, found *journal.Damage) {
+	d.report(s, found.Segment, found.From, found.To-found.From, checkers.Declined, found.Error())
+	for _, x := range s.damaged {
+		if x.name == found.Segment && x.Offset < found.To && found.From < x.Offset+x.Length {
+			x.reported, x.Exposed = true, true
+		}
+	}
 }
 
 // mend writes the damaged bytes anew: as the journal makes them from another

@@ -192,6 +192,8 @@ func Sites() []string {
 func Explained() map[string]string {
 	return map[string]string{
 		"shard.message-to-nowhere": "every replica of a group is placed somewhere",
+		mendedSite:                 "a group mends itself; with --replicas 1 an operator does",
+		restoredSite:               "a group mends itself; with --replicas 1 an operator does",
 		"gateway.number-reused":    "a client never uses a number twice: core/gateway tests it",
 		fault.MisdirectedWrite:     "destroys durable bytes that no later frame vouches for: a group of one voter has no copy to mend them from",
 	}

@@ -175,6 +175,7 @@ func (r *recorder) Hits() map[string]uint64         { return map[string]uint64{D
 func (r *recorder) DiskFull(n proc.NodeID, b int64) { r.say("n%d has %d bytes left", n, b) }
 func (r *recorder) SlowDisk(n proc.NodeID, t int64) { r.say("n%d is %d times slower", n, t) }
 func (r *recorder) LoseKV(n proc.NodeID) bool       { r.say("n%d loses its KV", n); return true }
+func (r *recorder) Reformat(n proc.NodeID) bool     { r.say("n%d gets new disks", n); return true }
 func (r *recorder) CrashClient(n proc.NodeID) bool  { r.say("client n%d crashes", n); return true }
 func (r *recorder) RestartClient(n proc.NodeID)     { r.say("client n%d restarts", n) }
 

@@ -25,9 +25,10 @@ type Target interface {
 	DiskFull(node proc.NodeID, bytesLeft int64) // negative: there is space again
 	SlowDisk(node proc.NodeID, times int64)     // 1: as usual
 	LoseKV(node proc.NodeID) bool               // called while the node is down; true if there was something to lose
+	Reformat(node proc.NodeID) bool             // likewise; true if there was something, and others have it
 	CrashClient(node proc.NodeID) bool          // true if it was running
 	RestartClient(node proc.NodeID)
-	Hits() map[string]uint64 // of its sites, but for kv_lost and client_crash
+	Hits() map[string]uint64 // of its sites, but for kv_lost, reformat and client_crash
 }
 
 // A Nemesis carries a plan out.
@@ -129,7 +130,7 @@ func (n *Nemesis) Hits() map[string]uint64 {
 func (n *Nemesis) begin(i int, e Event) {
 	w, node := n.world, e.Nodes[0]
 	switch e.Site {
-	case Crash, PowerLoss, KVLost:
+	case Crash, PowerLoss, KVLost, Reformat:
 		n.crash(e, node)
 	case Pause:
 		if w.Up(node) && !w.Paused(node) && e.For > 0 {
@@ -182,8 +183,15 @@ func (n *Nemesis) crash(e Event, node proc.NodeID) {
 	if !w.Up(node) {
 		return
 	}
-	w.Crash(node, e.Site == PowerLoss)
-	if e.Site != KVLost || n.target.LoseKV(node) {
+	w.Crash(node, e.Site == PowerLoss || e.Site == Reformat)
+	effect := true
+	switch e.Site {
+	case KVLost:
+		effect = n.target.LoseKV(node)
+	case Reformat:
+		effect = n.target.Reformat(node)
+	}
+	if effect {
 		n.hits[e.Site]++
 	}
 	n.end(e, func() { w.Restart(node) })

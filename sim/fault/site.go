@@ -38,6 +38,7 @@ const (
 	DiskFull         = "disk_full"         // no space is left
 	SlowDisk         = "slow_disk"         // operations take much longer
 	KVLost           = "kv_lost"           // a derived store is lost whole
+	Reformat         = "reformat"          // a server's disks are exchanged for new ones
 )
 
 // spec says how a site is drawn. A site has either a rate or events.
@@ -92,6 +93,7 @@ func specs() []spec {
 		{site: DiskFull, lasts: span(1*s, 10*s), amount: pair(1, 1<<20)}, // bytes left
 		{site: SlowDisk, lasts: span(1*s, 10*s), amount: pair(2, 100)},   // times as slow
 		{site: KVLost, lasts: span(100*ms, 2*s), group: down},
+		{site: Reformat, lasts: span(100*ms, 2*s), group: down},
 	}
 }
 
@@ -113,7 +115,7 @@ func ofNetwork(site string) bool {
 func ofTarget(site string) bool {
 	switch site {
 	case TornWrite, LostUnsynced, LostDirent, ShortWrite, BitFlip, MisdirectedWrite, ReadError, SyncError, WriteError,
-		DiskFull, SlowDisk, KVLost, ClientCrash:
+		DiskFull, SlowDisk, KVLost, Reformat, ClientCrash:
 		return true
 	}
 	return false
