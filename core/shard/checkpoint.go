@@ -347,7 +347,7 @@ func (s *Shard) encodeMeta() []byte {
 		b = binary.AppendUvarint(b, uint64(index-before))
 		before = index
 	}
-	return b
+	return binary.AppendUvarint(b, uint64(s.unread))
 }
 
 func (s *Shard) decodeMeta(b []byte) error {
@@ -368,5 +368,9 @@ func (s *Shard) decodeMeta(b []byte) error {
 		index += core.Index(r.uvarint())
 		s.voids = append(s.voids, index)
 	}
+	if r.err == nil && r.at == len(b) {
+		return nil // written by a group of one
+	}
+	s.unread = core.Index(r.uvarint())
 	return r.end()
 }

@@ -196,8 +196,8 @@ func (s *Shard) feedAll() {
 // bring sends what is applied already: from memory as far as that reaches, else
 // the next piece is read.
 func (s *Shard) bring(f *feed) {
-	for f.reading == 0 && f.window > 0 && f.next <= s.applied && f.room(f.blocked) {
-		if f.next <= s.journal.Floor() {
+	for f.reading == 0 && f.window > 0 && f.next <= min(s.applied, s.journal.Last()) && f.room(f.blocked) {
+		if f.next <= max(s.journal.Floor(), s.unread) {
 			s.feedGone(f)
 			return
 		}
@@ -259,7 +259,7 @@ func (s *Shard) feedGone(f *feed) {
 		f.due = false
 		s.out.Mark(markFeedGone)
 		s.out.Send(f.to, f.writer.FinishFeed(&wire.Feed{Shard: s.cfg.Shard, Stream: f.stream, First: f.next, Next: f.next,
-			Leads: s.leading, Compacted: s.journal.Floor()}))
+			Leads: s.leading, Compacted: max(s.journal.Floor(), s.unread)}))
 	}
 }
 

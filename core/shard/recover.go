@@ -9,7 +9,6 @@ import (
 
 	"actordb/core"
 	"actordb/core/proc"
-	"actordb/core/seal"
 	"actordb/disk"
 )
 
@@ -120,7 +119,7 @@ func (s *Shard) loadMeta(res *disk.KVResult) error {
 	}
 	s.checkpoint.durable = s.applied
 	if s.applied < s.journal.Floor() {
-		s.applied, s.chain, s.clock, s.slotEpoch, s.policyEpoch, s.catalog = 0, seal.Hash{}, 0, 0, 0, 0
+		s.noPosition()
 		s.checkpoint.durable = 0
 		s.fetchState(s.journal.Floor())
 		s.beginReplay()

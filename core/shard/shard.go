@@ -319,6 +319,7 @@ type Shard struct {
 	policyEpoch core.Epoch
 	catalog     core.Epoch
 	lease       core.Timestamp // later leaders stamp later
+	unread      core.Index     // of entries up to here it is not known which are void
 	voids       []core.Index   // applied entries without effect, ascending, since the log's floor
 	sessions    *actor.Sessions
 	actors      directory

@@ -340,13 +340,19 @@ func (s *Shard) voidDerived() {
 	s.actors = newDirectory()
 	s.sessions = actor.NewSessions(s.cfg.Sessions)
 	s.checkpoint = checkpointing{}
-	s.applied, s.chain, s.clock, s.slotEpoch, s.policyEpoch, s.catalog = 0, seal.Hash{}, 0, 0, 0, 0
+	s.noPosition()
 	f := &s.fetching
 	f.step, f.busy, f.meta = fetchVoid, true, nil
 	batch := &disk.Batch{}
 	batch.Delete([]byte{keyMeta})
 	s.out.KV(tokenFetchApply, disk.KVOp{Kind: disk.KVApply, Batch: batch})
 	s.out.KV(tokenFetch, disk.KVOp{Kind: disk.KVFlush})
+}
+
+// noPosition is that of a replica that has applied nothing.
+func (s *Shard) noPosition() {
+	s.applied, s.chain, s.clock, s.slotEpoch, s.policyEpoch, s.catalog = 0, seal.Hash{}, 0, 0, 0, 0
+	s.lease, s.voids, s.unread = 0, nil, 0
 }
 
 // install puts a chunk into the store. What no actor names stays out: snapshots that
@@ -430,8 +436,13 @@ func (s *Shard) fetchStored(res *disk.KVResult) {
 			s.halt(fmt.Errorf("replica %d gave state without a position", s.peers[f.peer].ID))
 			return
 		}
+		if err := s.decodeMeta(f.meta); err != nil || s.applied != f.at {
+			s.halt(fmt.Errorf("replica %d gave state as of entry %d for %d: %w", s.peers[f.peer].ID, s.applied, f.at, err))
+			return
+		}
+		s.unread = s.applied // its list of void entries need not begin where this log does
 		batch := &disk.Batch{}
-		batch.Put([]byte{keyMeta}, f.meta)
+		batch.Put([]byte{keyMeta}, s.encodeMeta())
 		f.step, f.busy = fetchEnd, true
 		s.out.KV(tokenFetchApply, disk.KVOp{Kind: disk.KVApply, Batch: batch})
 		s.out.KV(tokenFetch, disk.KVOp{Kind: disk.KVFlush})
@@ -443,10 +454,6 @@ func (s *Shard) fetchStored(res *disk.KVResult) {
 // installed takes the fetched state for its own.
 func (s *Shard) installed() {
 	f := &s.fetching
-	if err := s.decodeMeta(f.meta); err != nil || s.applied != f.at {
-		s.halt(fmt.Errorf("replica %d gave state as of entry %d for %d: %w", s.peers[f.peer].ID, s.applied, f.at, err))
-		return
-	}
 	s.out.Mark(markFetched)
 	need := f.need
 	s.fetching = fetching{peer: f.peer}

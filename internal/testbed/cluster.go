@@ -144,6 +144,9 @@ func (r *run) buildShard(id core.ShardID, replica *shard.Replica) error {
 		c.Tap = func(a shard.Applied) { r.tap(incarnation, a) }
 		c.OnHydrate, c.Watch = r.hydrated, func(w shard.Watched) {
 			store.begun = store.begun || w.Did == shard.Recovered
+			if w.Did == shard.Forgot {
+				store.gone() // the journal was made void
+			}
 			r.watched(w)
 		}
 		c.Fresh = !store.begun
