@@ -126,7 +126,7 @@ func (o *aggregate) begin() error {
 		return compareKey(&o.t.keys, all, int(g), &o.t.keys, all, int(h))
 	})
 	for _, x := range o.ordered {
-		x.begin(all)
+		x.begin(all, o.t.epoch)
 	}
 	return nil
 }
@@ -231,7 +231,13 @@ func (o *aggregate) commit() error {
 	return o.t.discard(o.expire, o.c.bound)
 }
 
-func (o *aggregate) memBytes() int { return o.t.memBytes() }
+func (o *aggregate) memBytes() int {
+	n := o.t.memBytes()
+	for _, x := range o.ordered {
+		n += 8*cap(x.best.value) + cap(x.best.known)
+	}
+	return n
+}
 
 func (o *aggregate) attach(store zset.Store, prefix []byte) { o.t.state.Attach(store, prefix) }
 func (o *aggregate) spill(b *disk.Batch, most int) (bool, error) {
@@ -240,100 +246,3 @@ func (o *aggregate) spill(b *disk.Batch, most int) (bool, error) {
 func (o *aggregate) applied()                       { o.t.state.Applied() }
 func (o *aggregate) checkpoint(b *disk.Batch) error { return o.t.checkpoint(b) }
 func (o *aggregate) restore() error                 { return o.t.state.Restore() }
-
-// orderedAgg reads an aggregate off an arrangement of (key, …, argument), in
-// the order that the aggregate needs.
-type orderedAgg struct {
-	agg  Agg
-	in   *arrange
-	arg  int // column of the argument in the arrangement
-	out  row.Type
-	cols []int
-	rows zset.Rows
-
-	old, now       row.Vector // one value each
-	oldErr, nowErr *row.Error
-	lists          [2]row.Vector // elements of the two lists
-}
-
-func (x *orderedAgg) begin(cols []int) {
-	x.cols = cols
-	x.rows.Finder(x.in.a, x.in.a.State(), x.in.a.Delta())
-}
-
-// read computes the aggregate of a group before the step and after it.
-func (x *orderedAgg) read(h uint64, keys *row.Batch, g int, was, is bool) error {
-	x.old.Reset(x.out)
-	x.now.Reset(x.out)
-	x.oldErr, x.nowErr = nil, nil
-	x.rows.Find(h, keys, x.cols, g)
-	if x.agg.Kind == Min || x.agg.Kind == Max {
-		for (was && x.old.Len() == 0 || is && x.now.Len() == 0) && x.rows.Next() {
-			v := x.rows.B.Cols[x.arg]
-			if x.old.Len() == 0 && x.rows.Old > 0 {
-				x.old.AppendRow(v, x.rows.I)
-			}
-			if x.now.Len() == 0 && x.rows.Old+x.rows.Delta > 0 {
-				x.now.AppendRow(v, x.rows.I)
-			}
-		}
-		for _, v := range [2]*row.Vector{&x.old, &x.now} {
-			if v.Len() == 0 {
-				v.AppendNull()
-			}
-		}
-		return x.rows.Err
-	}
-	for i := range x.lists {
-		x.lists[i].Reset(x.in.a.Types()[x.arg])
-	}
-	var size [2]int64
-	for x.rows.Next() {
-		v := x.rows.B.Cols[x.arg]
-		for i, w := range [2]int64{x.rows.Old, x.rows.Old + x.rows.Delta} {
-			if w <= 0 {
-				continue
-			}
-			if size[i] += w; size[i] <= multiplicityMax {
-				x.lists[i].AppendRepeat(v, x.rows.I, int(w))
-			}
-		}
-	}
-	x.oldErr = x.list(&x.old, &x.lists[0], size[0])
-	x.nowErr = x.list(&x.now, &x.lists[1], size[1])
-	return x.rows.Err
-}
-
-// list appends the array or the string of the elements to v.
-func (x *orderedAgg) list(v, elems *row.Vector, size int64) *row.Error {
-	at := len(v.Data)
-	switch {
-	case size == 0:
-		v.AppendNull()
-		return nil
-	case size > row.ArrayElementsMax && x.agg.Kind == ArrayAgg || size > multiplicityMax || len(elems.Data) > row.ValueBytesMax:
-		v.AppendNull()
-		return row.Errorf(row.CodeTooLong, "a list of %d elements is too long", size)
-	case x.agg.Kind == ArrayAgg:
-		data, err := row.AppendArray(v.Data, elems, 0, elems.Len())
-		if err != nil {
-			v.AppendNull()
-			return row.Errorf(row.CodeTooLong, "%v", err)
-		}
-		v.Data = data
-	default:
-		for i := range elems.Len() {
-			if i > 0 && !x.agg.Delimiter.IsNull {
-				v.Data = append(v.Data, x.agg.Delimiter.B...)
-			}
-			v.Data = append(v.Data, elems.Bytes(i)...)
-		}
-	}
-	if len(v.Data)-at > row.ValueBytesMax {
-		v.Data = v.Data[:at]
-		v.AppendNull()
-		return row.Errorf(row.CodeTooLong, "a value has at most %d bytes", row.ValueBytesMax)
-	}
-	v.EndValue()
-	return nil
-}

@@ -22,8 +22,9 @@ type table struct {
 	accs     []acc
 	slots    []int32 // group plus 1
 	shift    uint
-	dead     int // groups without rows
-	inserted int // groups since the last discard
+	dead     int    // groups without rows
+	epoch    uint64 // counts how often groups were numbered anew
+	inserted int    // groups since the last discard
 
 	stamp   []uint64 // of the last step that touched the group
 	step    uint64
@@ -69,6 +70,7 @@ func (t *table) reset() {
 	for i := range t.accs {
 		t.accs[i].reset()
 	}
+	t.epoch++
 	t.slots = make([]int32, 64)
 	t.shift = 64 - 6
 	t.dead = 0
@@ -266,6 +268,7 @@ func (t *table) keepIf(keep func(g int) bool) {
 	}
 	n := 0
 	t.dead = 0
+	t.epoch++
 	var dirty []int32
 	for g := range t.hash {
 		if !keep(g) {
