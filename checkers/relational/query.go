@@ -140,6 +140,7 @@ func outputColumn(e tree.Expr, cols []column) (int, bool) {
 type keyedRow struct {
 	row  []Value
 	keys []Value
+	on   []Value // of DISTINCT ON
 }
 
 func sortKeyed(rows []keyedRow, order []tree.Order) {

@@ -52,13 +52,24 @@ func (s *scope) selectRows(b *tree.SelectBody, order []tree.Order) *Table {
 				k.keys = append(k.keys, r.eval(o.Expr))
 			}
 		}
+		for _, e := range b.DistinctOn {
+			if i, ok := outputColumn(e, out.cols); ok {
+				k.on = append(k.on, k.row[i])
+			} else {
+				k.on = append(k.on, r.eval(e))
+			}
+		}
 		keyed = append(keyed, k)
 	}
 	sortKeyed(keyed, order)
-	if len(b.DistinctOn) > 0 {
-		return unsupportedTable(b, "DISTINCT ON")
-	}
+	var firsts [][]Value // of DISTINCT ON
 	for _, k := range keyed {
+		if len(b.DistinctOn) > 0 {
+			if slices.ContainsFunc(firsts, func(o []Value) bool { return sameRow(o, k.on) }) {
+				continue
+			}
+			firsts = append(firsts, k.on)
+		}
 		out.rows = append(out.rows, k.row)
 	}
 	if b.Distinct {

@@ -130,7 +130,7 @@ func TestRefused(t *testing.T) {
 		{"SELECT a FROM t LIMIT a", `1:23: column "a" does not exist (SQLSTATE 42703)`},
 		{"SELECT * FROM t JOIN u USING (b)", `1:22: column "b" specified in USING clause does not exist (SQLSTATE 42703)`},
 		{"WITH RECURSIVE r (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r) SELECT n FROM r", `1:16: a recursive query is not supported (SQLSTATE 0A000)`},
-		{"SELECT DISTINCT ON (a) a FROM t", `1:21: DISTINCT ON is not supported (SQLSTATE 0A000)`},
+		{"SELECT DISTINCT ON (a) a FROM t ORDER BY b", `1:21: SELECT DISTINCT ON expressions must match initial ORDER BY expressions (SQLSTATE 42P10)`},
 		{"SELECT t.a FROM t FULL JOIN LATERAL (SELECT n FROM u WHERE u.a = t.a) x ON true", `1:1: a FULL JOIN with LATERAL is not supported (SQLSTATE 0A000)`},
 		{"VALUES (1), (1, 2)", `1:1: VALUES lists must all be the same length (SQLSTATE 42601)`},
 		{"SELECT a FROM t FOR TIMESTAMP AS OF NULL", `1:37: syntax error at or near "NULL": AS OF takes a constant, a parameter, a call, or an expression in parentheses (SQLSTATE 42601)`},

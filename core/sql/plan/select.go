@@ -73,7 +73,7 @@ func (b *binder) selectBody(q *tree.SelectBody, order []tree.Order, outer *scope
 			n := b.expr(o.Expr, s)
 			if i := slices.IndexFunc(out.Exprs, func(x *expr.Node) bool { return expr.Equal(x, n) }); i >= 0 {
 				c = out.Cols[i]
-			} else if q.Distinct || len(q.DistinctOn) > 0 {
+			} else if q.Distinct {
 				fail(o.Expr, sqlerr.InvalidColumnRef, "for SELECT DISTINCT, ORDER BY expressions must appear in select list")
 			} else {
 				if expr.Unknown(n.Type) {
@@ -85,15 +85,45 @@ func (b *binder) selectBody(q *tree.SelectBody, order []tree.Order, outer *scope
 		}
 		sorts = append(sorts, Order{c.ID, o.Descending, o.NullsFirst})
 	}
-	if len(q.DistinctOn) > 0 {
-		unsupported(q.DistinctOn[0], "DISTINCT ON")
-	}
+	keys := b.distinctOn(q, s, out, cols, sorts)
 	rel := b.finishGroup(s, out)
 	b.windowed(s, rel)
+	if len(keys) > 0 {
+		rel = &Rel{Op: TopK, In: []*Rel{rel}, Cols: rel.Cols, Keys: keys, Order: sorts, Limit: 1, Pos: q.Pos}
+	}
 	if q.Distinct {
 		rel = &Rel{Op: Distinct, In: []*Rel{rel}, Cols: rel.Cols, Pos: q.Pos}
 	}
 	return rel, cols, sorts
+}
+
+// distinctOn adds the columns that DISTINCT ON names. ORDER BY, which says which
+// row is the first, must begin with them.
+func (b *binder) distinctOn(q *tree.SelectBody, s *scope, out *Rel, cols []Col, sorts []Order) (keys []int) {
+	for _, e := range q.DistinctOn {
+		c, ok := outputColumn(e, cols, "DISTINCT ON")
+		if !ok {
+			n := b.expr(e, s)
+			if expr.Unknown(n.Type) {
+				n = must(expr.Coerce(n, row.Of(row.Text)))
+			}
+			i := slices.IndexFunc(out.Exprs, func(x *expr.Node) bool { return expr.Equal(x, n) })
+			if i < 0 {
+				i = len(out.Cols)
+				out.Exprs, out.Cols = append(out.Exprs, n), append(out.Cols, b.p.fresh("?column?", n.Type))
+			}
+			c = out.Cols[i]
+		}
+		if !slices.Contains(keys, c.ID) {
+			keys = append(keys, c.ID)
+		}
+	}
+	for i, o := range sorts {
+		if i < len(keys) && !slices.Contains(keys, o.Col) {
+			fail(q.DistinctOn[0], sqlerr.InvalidColumnRef, "SELECT DISTINCT ON expressions must match initial ORDER BY expressions")
+		}
+	}
+	return keys
 }
 
 // expand replaces * and t.*.
