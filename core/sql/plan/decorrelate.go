@@ -37,6 +37,9 @@ func (b *binder) decorrelate(r *Rel) *Rel {
 			}
 		}
 	}
+	if out := b.byKey(r); out != nil {
+		return out
+	}
 	if r.Kind == Full {
 		panic(sqlerr.Unsupported(r.Pos, "a FULL JOIN with LATERAL"))
 	}
