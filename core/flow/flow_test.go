@@ -183,10 +183,19 @@ func run(t *rapid.T, ops int, names []string) {
 	o := g.p.Output(out.node)
 	kv := memkv.New()
 	config := Config{Store: kv, Prefix: []byte("view7/")}
+	block, now := rapid.SampledFrom([]int{1, 3, 1024}).Draw(t, "block"), rapid.SampledFrom([]int{1, 1 << 14}).Draw(t, "now")
 	build := func() *Circuit {
 		c, err := g.p.Build(config)
 		if err != nil {
 			t.Fatal(err)
+		}
+		for _, o := range c.ops {
+			switch o := o.(type) {
+			case *arrange:
+				o.a.Lengths(block, now)
+			case *aggregate:
+				o.t.state.Lengths(block, now)
+			}
 		}
 		return c
 	}

@@ -30,12 +30,23 @@ type Arrangement struct {
 	blocks  int    // how many these are
 	nextID  uint64 // of runs and blocks
 
+	lengths lengths
 	storage storage
 }
 
 // NewArrangement returns an empty arrangement of rows of these types.
 func NewArrangement(types []row.Type, o Order) *Arrangement {
-	return &Arrangement{types: types, order: newOrder(o, len(types)), nextID: 1}
+	return &Arrangement{types: types, order: newOrder(o, len(types)), nextID: 1, lengths: lengths{blockRows, mergeNowRows}}
+}
+
+// lengths are those of blocks, and of merges that are done at once.
+type lengths struct{ block, now int }
+
+// Lengths makes an arrangement that is still empty work with other lengths than
+// those of limits.go, which are the most that there can be. Tests take small
+// ones, so that few rows meet every limit.
+func (a *Arrangement) Lengths(block, now int) {
+	a.lengths = lengths{min(max(block, 1), blockRows), min(max(now, 1), mergeNowRows)}
 }
 
 // Types are the columns' types.
@@ -206,8 +217,8 @@ func (a *Arrangement) addSorted(b *Batch) error {
 		return nil
 	}
 	r := a.newRun()
-	for lo := 0; lo < len(s.sel); lo += blockRows {
-		hi := min(lo+blockRows, len(s.sel))
+	for lo := 0; lo < len(s.sel); lo += a.lengths.block {
+		hi := min(lo+a.lengths.block, len(s.sel))
 		blk := a.newBlock(hi - lo)
 		blk.AppendGather(&b.Batch, s.sel[lo:hi])
 		blk.W = append(blk.W, s.w[lo:hi]...)
@@ -215,7 +226,7 @@ func (a *Arrangement) addSorted(b *Batch) error {
 		r.push(blk)
 	}
 	a.delta = append(a.delta, r)
-	for n := len(a.delta); n > 1 && !a.loose && a.sealing == nil && a.delta[n-2].n < mergeFactor*a.delta[n-1].n && a.delta[n-2].n < mergeNowRows; n-- {
+	for n := len(a.delta); n > 1 && !a.loose && a.sealing == nil && a.delta[n-2].n < mergeFactor*a.delta[n-1].n && a.delta[n-2].n < a.lengths.now; n-- {
 		if err := a.mergeNow(&a.delta, n-2); err != nil {
 			return err
 		}
@@ -300,7 +311,7 @@ func (a *Arrangement) Commit() error {
 		if i < 0 || a.runs[i].n >= mergeFactor*a.runs[i+1].n || a.merging != nil && i <= a.mergeAt+1 {
 			break
 		}
-		if a.runs[i].n+a.runs[i+1].n > mergeNowRows {
+		if a.runs[i].n+a.runs[i+1].n > a.lengths.now {
 			if a.merging == nil {
 				m := newMerger(a, a.runs[i], a.runs[i+1])
 				a.merging, a.mergeAt = &m, i

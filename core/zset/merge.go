@@ -31,12 +31,12 @@ func (m *merger) work(fuel int) (done bool, err error) {
 		if !m.a.Valid() || !m.b.Valid() {
 			break
 		}
-		taken, err := m.stretch(min(fuel, blockRows-m.blk.N))
+		taken, err := m.stretch(min(fuel, m.out.owner.lengths.block-m.blk.N))
 		if err != nil {
 			return false, err
 		}
 		fuel -= taken
-		if m.blk.N == blockRows {
+		if m.blk.N == m.out.owner.lengths.block {
 			m.finishBlock()
 		}
 	}
@@ -48,14 +48,14 @@ func (m *merger) work(fuel int) (done bool, err error) {
 		return false, nil
 	}
 	for fuel > 0 && rest.Valid() {
-		n := min(rest.B.N-rest.I, blockRows-m.blk.N)
+		n := min(rest.B.N-rest.I, m.out.owner.lengths.block-m.blk.N)
 		m.blk.AddRange(&rest.B.Batch, rest.I, rest.I+n)
 		m.blk.Hash = append(m.blk.Hash, rest.B.Hash[rest.I:rest.I+n]...)
 		if rest.I += n; rest.I == rest.B.N {
 			rest.open(rest.k + 1)
 		}
 		fuel -= n
-		if m.blk.N == blockRows {
+		if m.blk.N == m.out.owner.lengths.block {
 			m.finishBlock()
 		}
 	}

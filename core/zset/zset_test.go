@@ -185,9 +185,12 @@ func TestArrangement(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		order := drawOrder(t)
 		kv := memkv.New()
+		blockLength := rapid.SampledFrom([]int{1, 2, 5, blockRows}).Draw(t, "block")
+		nowLength := rapid.SampledFrom([]int{1, 10, mergeNowRows}).Draw(t, "now")
 		fresh := func() *Arrangement {
 			a := NewArrangement(testTypes, order)
 			a.Attach(kv, []byte("v1/"))
+			a.Lengths(blockLength, nowLength)
 			return a
 		}
 		a := fresh()
