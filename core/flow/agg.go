@@ -1,6 +1,8 @@
 package flow
 
 import (
+	"math/big"
+
 	"actordb/core/row"
 	"actordb/core/zset"
 )
@@ -146,16 +148,33 @@ func (c *acc) save(d *acc, g int) {
 	case accNum:
 		s := c.num[g]
 		if s.big != nil {
-			s.big = s.sum.big().Set(s.big)
+			s.big = new(big.Int).Set(s.big)
 		}
 		d.num = append(d.num, s)
 	case accFloat:
 		s := c.flt[g]
-		if s.sum != nil {
-			s.sum = (wide{}).big().Set(s.sum)
+		n := len(d.flt)
+		if n < cap(d.flt) {
+			d.flt = d.flt[:n+1]
+		} else {
+			d.flt = append(d.flt, floatSum{})
 		}
-		d.flt = append(d.flt, s)
+		to := &d.flt[n]
+		to.specials = s.specials
+		if s.sum == nil {
+			to.sum = nil
+			return
+		}
+		if to.sum == nil { // of an earlier step there may be memory
+			to.sum = new(big.Int)
+		}
+		to.sum.Set(s.sum)
 	}
+}
+
+// truncate drops all groups and keeps the memory of their sums for save.
+func (c *acc) truncate() {
+	c.n, c.sum, c.num, c.flt = c.n[:0], c.sum[:0], c.num[:0], c.flt[:0]
 }
 
 // same reports whether group g is what was saved in place i of d.

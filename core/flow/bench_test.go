@@ -312,3 +312,29 @@ func BenchmarkWindow(b *testing.B) {
 		})
 	}
 }
+
+// Exact sums of each type, a group of its own for each of 100 keys.
+func BenchmarkSum(b *testing.B) {
+	for _, typ := range []row.Type{row.Of(row.Int8), row.Of(row.Numeric), row.Of(row.Float8)} {
+		b.Run(typ.String(), func(b *testing.B) {
+			types := []row.Type{tInt, typ}
+			p := NewPlan()
+			s := p.Source(types)
+			p.Output(p.Aggregate(s, Aggregate{Key: []int{0}, Aggs: []Agg{{Kind: SumOf, Arg: 1}}}))
+			c, err := p.Build(Config{})
+			if err != nil {
+				b.Fatal(err)
+			}
+			benchmark(b, c, s, types, 1000, func(in *zset.Batch, i int) {
+				in.Cols[0].AppendInt(spread(i, 100))
+				text := fmt.Sprint(i % 5000)
+				if typ.Kind != row.Int8 {
+					text += fmt.Sprintf(".%02d", i%100)
+				}
+				if err := in.Cols[1].ParseAppend([]byte(text)); err != nil {
+					b.Fatal(err)
+				}
+			})
+		})
+	}
+}

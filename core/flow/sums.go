@@ -68,16 +68,22 @@ const scaleMax = 18
 
 func pow10(n int) *big.Int { return new(big.Int).Exp(big.NewInt(10), big.NewInt(int64(n)), nil) }
 
-func smallPow10(n int) int64 {
-	p := int64(1)
-	for range n {
-		p *= 10
-	}
-	return p
-}
+func smallPow10(n int) int64 { return pows[n] }
+
+var pows = [scaleMax + 1]int64{1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18}
 
 func (s *numSum) add(b []byte, w int64) error {
 	coef, exp, ok := row.NumericSmall(b)
+	if ok && exp > 0 && exp <= scaleMax { // 1200 is 12 and two zeros
+		hi, lo := bits.Mul64(uint64(max(coef, -coef)), uint64(smallPow10(exp)))
+		if hi == 0 && lo <= math.MaxInt64 {
+			if coef > 0 {
+				coef, exp = int64(lo), 0
+			} else {
+				coef, exp = -int64(lo), 0
+			}
+		}
+	}
 	if ok && s.big == nil && exp <= 0 && -exp <= scaleMax {
 		if shift := -exp - s.scale; shift > 0 {
 			if ok = s.rescale(shift); ok {
@@ -236,11 +242,30 @@ func (s *floatSum) result(n int64, single bool) (int64, *row.Error) {
 	case s.sum == nil:
 		return 0, nil
 	}
+	if n == 1 {
+		return s.rounded(single)
+	}
 	den := new(big.Int).Lsh(big.NewInt(n), floatScale)
 	q := new(big.Rat).SetFrac(s.sum, den)
 	f, _ := q.Float64()
 	if single {
 		g, _ := q.Float32()
+		f = float64(g) //arch:allow float: exact
+	}
+	if math.IsInf(f, 0) { //arch:allow float: overflow of the conversion
+		return 0, row.Errorf(row.CodeOutOfRange, "value out of range: overflow")
+	}
+	return row.FromFloat(f), nil //arch:allow float: as ordered bits
+}
+
+// rounded is the sum itself as a float.
+func (s *floatSum) rounded(single bool) (int64, *row.Error) {
+	var x big.Float
+	x.SetInt(s.sum) // exact: of as many bits as it needs
+	x.SetMantExp(&x, -floatScale)
+	f, _ := x.Float64()
+	if single {
+		g, _ := x.Float32()
 		f = float64(g) //arch:allow float: exact
 	}
 	if math.IsInf(f, 0) { //arch:allow float: overflow of the conversion

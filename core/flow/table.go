@@ -244,7 +244,7 @@ func (t *table) endStep() error {
 	}
 	t.touched, t.was = t.touched[:0], t.was[:0]
 	for k := range t.before {
-		t.before[k].reset()
+		t.before[k].truncate()
 	}
 	if t.dead < 512 || t.dead*2 < len(t.hash) {
 		return nil
