@@ -280,12 +280,17 @@ func (s *scope) inList(e *tree.InList) Value {
 	return out
 }
 
+// between looks at the upper bound only where the lower one does not decide.
 func (s *scope) between(e *tree.Between) Value {
-	x, lo, hi := s.eval(e.X), s.eval(e.Low), s.eval(e.High)
-	within := func(lo, hi Value) Value { return and(comparison(">=", x, lo), comparison("<=", x, hi)) }
-	v := within(lo, hi)
+	x, lo := s.eval(e.X), s.eval(e.Low)
+	above := comparison(">=", x, lo)
+	if above.V == false && !e.Symmetric {
+		return negate(e.Not, above)
+	}
+	hi := s.eval(e.High)
+	v := and(above, comparison("<=", x, hi))
 	if e.Symmetric {
-		v = not(and(not(v), not(within(hi, lo))))
+		v = not(and(not(v), not(and(comparison(">=", x, hi), comparison("<=", x, lo)))))
 	}
 	return negate(e.Not, v)
 }

@@ -1,6 +1,8 @@
 package expr
 
 import (
+	"slices"
+
 	"actordb/core/row"
 )
 
@@ -31,6 +33,9 @@ func appendArray(out, elems *row.Vector, i int, errs *row.Errors) {
 // anyArray is x op ANY (array) and ALL: three-valued, over the elements.
 func (p *program) anyArray(n int, out *row.Vector, errs *row.Errors) {
 	x, array := p.vals[0], p.vals[1]
+	if p.inConstants(n, out) {
+		return
+	}
 	table := comparisons[p.node.Func.Name]
 	elems := p.call.scratch(0, row.Of(array.Type.Elem))
 	decisive := int64(1) // of ANY; of ALL it is 0
@@ -65,6 +70,64 @@ func (p *program) anyArray(n int, out *row.Vector, errs *row.Errors) {
 			out.AppendInt(1 - decisive)
 		}
 	}
+}
+
+// A constantSet is a constant array, sorted, to look values up.
+type constantSet struct {
+	ints    []int64
+	elems   *row.Vector
+	order   []int32 // of elems, those that are not null
+	unknown bool    // there is a null
+}
+
+// inConstants is x = ANY of a constant array: what a list of constants after IN
+// becomes. It is false if the node is something else.
+func (p *program) inConstants(n int, out *row.Vector) bool {
+	c := p.node.Args[1]
+	if c.Op != Const || c.Value.IsNull || p.node.Func.Name != "=" || p.node.Index == 1 || c.Type.Elem == row.Interval {
+		return false
+	}
+	set, ok := p.call.memo.(*constantSet)
+	if !ok {
+		set = &constantSet{elems: row.NewVector(row.Of(c.Type.Elem))}
+		if row.DecodeArray(c.Value.B, set.elems) != nil {
+			return false
+		}
+		for i := range set.elems.Len() {
+			switch {
+			case set.elems.Nulls.Get(i):
+				set.unknown = true
+			case set.elems.Type.Fixed():
+				set.ints = append(set.ints, set.elems.I[i])
+			default:
+				set.order = append(set.order, int32(i))
+			}
+		}
+		slices.Sort(set.ints)
+		slices.SortFunc(set.order, func(a, b int32) int { return row.Compare(set.elems, int(a), set.elems, int(b)) })
+		p.call.memo = set
+	}
+	x := p.vals[0]
+	empty := set.elems.Len() == 0
+	for i := range n {
+		found := false
+		switch {
+		case x.Nulls.Get(i):
+		case set.elems.Type.Fixed():
+			_, found = slices.BinarySearch(set.ints, x.I[i])
+		default:
+			_, found = slices.BinarySearchFunc(set.order, i, func(k int32, i int) int { return row.Compare(set.elems, int(k), x, i) })
+		}
+		switch {
+		case found:
+			out.AppendInt(1)
+		case !empty && (set.unknown || x.Nulls.Get(i)):
+			out.AppendNull()
+		default:
+			out.AppendInt(0)
+		}
+	}
+	return true
 }
 
 // elements decodes an array argument into scratch k.

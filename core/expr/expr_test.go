@@ -174,6 +174,23 @@ func TestResolve(t *testing.T) {
 	}
 }
 
+// in100 looks a value up among a hundred.
+func in100(b *testing.B, x *Node) *Node {
+	var list []*Node
+	for i := range 100 {
+		list = append(list, Constant(row.Value{Type: x.Type, I: int64(i) * 7000}, 0))
+	}
+	array, err := MakeArrayOf(list, 0)
+	if err != nil {
+		b.Fatal(err)
+	}
+	n, err := Any("=", false, x, Fold(array), 0)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return n
+}
+
 func BenchmarkEval(b *testing.B) {
 	const n = 1024
 	in := row.NewBatch([]row.Type{row.Of(row.Int4), row.Of(row.Int8), row.Of(row.Numeric), row.Of(row.Text), row.Of(row.Timestamptz)})
@@ -205,6 +222,7 @@ func BenchmarkEval(b *testing.B) {
 		{"text LIKE", build(b, "~~", col(3), unknown("%9%list"))},
 		{"text = constant", build(b, "=", col(3), unknown("item 7 of a list"))},
 		{"date_bin", build(b, "date_bin", minute, col(4), Constant(row.Value{Type: row.Of(row.Timestamptz)}, 0))},
+		{"int8 IN (100 constants)", in100(b, col(1))},
 		{"CASE", &Node{Op: Case, Type: row.Of(row.Int4), Args: []*Node{build(b, ">", col(0), number(500)), col(0), number(0)}}},
 	} {
 		b.Run(c.name, func(b *testing.B) {

@@ -41,6 +41,12 @@ func (r *Random) pick(choices ...string) string { return choices[r.IntN(len(choi
 // Kinds are what Expr writes.
 var Kinds = []string{"int", "long", "numeric", "float", "text", "bool", "time", "span", "json"}
 
+// constants are lists to look values up in.
+var constants = map[string]string{
+	"int": "1, 3, -7, 0, 2147483647, 2", "long": "5, 0, 9223372036854775807, 1, 2, 3", "numeric": "1.5, 0, -2.250, 7, 100.01, 3", "float": "0.5, 1e300, -1.25, 2, 3, 4",
+	"text": "'abc', '', 'b', 'x', 'y', 'z'", "time": "'2024-02-29 12:34:56.789', '2000-01-01', '2001-01-01', '2002-01-01', '2003-01-01'", "span": "'1 day', '24:00:00', '1 mon', '30 days', '2 days'", "bool": "true, false, NULL, true, false",
+}
+
 // Expr writes an expression of a kind over the columns of a table's alias.
 func (r *Random) Expr(kind, of string, depth int) string {
 	col := func(names ...string) string { return of + "." + r.pick(names...) }
@@ -98,10 +104,11 @@ func (r *Random) Expr(kind, of string, depth int) string {
 			"replace("+e("text")+", 'b', 'xy')", e("int")+"::text", e("bool")+"::text", "lpad("+e("text")+", 4, 'ab')", "trim("+e("text")+")", "reverse("+e("text")+")", "split_part("+e("text")+", 'b', 1)",
 			"("+e("json")+" ->> "+r.pick("'a'", "0")+")", "concat("+e("text")+", "+e("int")+", "+e("bool")+")", e("time")+"::text", "right("+e("text")+", 2)")
 	case "bool":
+		list := func(kind string) string { return constants[kind] + r.pick("", ", NULL") }
 		k := r.pick("int", "long", "numeric", "float", "text", "time", "span", "bool")
 		return r.pick("("+e("bool")+" AND "+e("bool")+")", "("+e("bool")+" OR "+e("bool")+")", "(NOT "+e("bool")+")", "("+e(k)+" "+r.pick("=", "<>", "<", "<=", ">", ">=")+" "+e(k)+")", "("+e(k)+" "+r.pick("=", "<")+" "+e(k)+")",
 			"("+e(k)+" IS "+r.pick("", "NOT ")+"DISTINCT FROM "+e(k)+")", "("+e(k)+" IS NULL)", "("+e("int")+" "+r.pick("", "NOT ")+"IN ("+e("int")+", "+e("int")+"))", "("+e(k)+" BETWEEN "+e(k)+" AND "+e(k)+")",
-			"("+e("text")+" "+r.pick("", "NOT ")+"LIKE "+r.pick("'%b%'", "'_b_'", "'a%'", "'abc'", "'%'")+")", "("+e("bool")+" IS "+r.pick("TRUE", "NOT FALSE", "UNKNOWN")+")", "("+e("int")+" = ANY (ARRAY["+e("int")+", "+e("int")+"]))")
+			"("+e(k)+" "+r.pick("", "NOT ")+"IN ("+list(k)+"))", "("+e("text")+" "+r.pick("", "NOT ")+"LIKE "+r.pick("'%b%'", "'_b_'", "'a%'", "'abc'", "'%'")+")", "("+e("bool")+" IS "+r.pick("TRUE", "NOT FALSE", "UNKNOWN")+")", "("+e("int")+" = ANY (ARRAY["+e("int")+", "+e("int")+"]))")
 	case "time":
 		return r.pick("("+e("time")+" + "+e("span")+")", "("+e("time")+" - "+e("span")+")", "date_trunc("+r.pick("'month'", "'day'", "'hour'", "'week'", "'quarter'")+", "+e("time")+")", e("time")+"::date::timestamp")
 	}

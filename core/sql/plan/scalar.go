@@ -210,6 +210,11 @@ func (b *binder) inList(e *tree.InList, s *scope) *expr.Node {
 	} else {
 		left = []*expr.Node{b.expr(e.X, s)}
 	}
+	if !isRow {
+		if n := b.inConstants(e, left[0], s); n != nil {
+			return negate(e.Not, n)
+		}
+	}
 	var parts []*expr.Node
 	for _, item := range e.List {
 		right := []tree.Expr{item}
@@ -222,6 +227,29 @@ func (b *binder) inList(e *tree.InList, s *scope) *expr.Node {
 		return negate(e.Not, parts[0])
 	}
 	return negate(e.Not, expr.Boolean(expr.Or, e.Pos, parts...))
+}
+
+// inConstants makes a list of many constants an array, in which values are looked
+// up. It is nil for other lists.
+func (b *binder) inConstants(e *tree.InList, x *expr.Node, s *scope) *expr.Node {
+	const few = 4 // are compared one by one, for whole columns
+	if len(e.List) <= few || len(e.List) > row.ArrayElementsMax {
+		return nil
+	}
+	for _, item := range e.List {
+		if l, ok := item.(*tree.Literal); !ok || l.Kind == tree.Bool {
+			return nil
+		}
+	}
+	list := b.exprs(e.List, s)
+	t, err := expr.Common("IN", append([]*expr.Node{x}, list...)...)
+	if err != nil || t.Kind == row.Array {
+		return nil // compared one by one, the error says which it is
+	}
+	for i, n := range list {
+		list[i] = must(expr.Cast(n, t))
+	}
+	return must(expr.Any("=", false, x, expr.Fold(must(expr.MakeArrayOf(list, e.Pos))), e.Pos))
 }
 
 func (b *binder) caseOf(e *tree.Case, s *scope) *expr.Node {
