@@ -236,7 +236,7 @@ func (s *Shard) compact() {
 // forceSnapshots takes a few of the snapshots that compaction waits for.
 func (s *Shard) forceSnapshots() {
 	c := &s.checkpoint
-	if !s.leading {
+	if s.phase != phaseServing || s.leader && !s.leading {
 		return
 	}
 	for n := 0; len(c.force) > 0 && n < s.cfg.Hydrations; n++ {

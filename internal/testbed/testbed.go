@@ -268,7 +268,7 @@ func Run(o Options) (*Report, error) {
 		underWay.Store(false)
 	}()
 	begun := time.Now()
-	r := &run{options: o, applied: checkers.NewApplied(), fencing: checkers.NewFences(), raft: checkers.NewRaft(), owner: checkers.NewOwner(electionTicks), cuts: checkers.NewCuts(), histories: make(map[core.ActorID]*history), reasons: make(map[proc.NodeID]string)}
+	r := &run{options: o, applied: checkers.NewApplied(), fencing: checkers.NewFences(), raft: checkers.NewRaft(), cuts: checkers.NewCuts(), histories: make(map[core.ActorID]*history), reasons: make(map[proc.NodeID]string)}
 	r.settings = drawSettings(sim.Stream(o.Seed, "settings"), &o)
 	if err := r.build(); err != nil {
 		return nil, err
@@ -322,7 +322,13 @@ func (r *run) build() error {
 	if err != nil {
 		return err
 	}
+	r.owner = checkers.NewOwner(electionTicks)
 	for _, e := range plan.Events {
+		if e.Site == fault.SlowLink {
+			// What queued up before a link can make a replaced leader believe that it is
+			// heard: two seconds' worth, of ticks of 50 ms, three times over.
+			r.owner = checkers.NewOwner(electionTicks + 20)
+		}
 		r.losesPower = r.losesPower || e.Site == fault.PowerLoss
 	}
 	r.nemesis, err = fault.Unleash(plan, r.world, r.net, r.disks)
