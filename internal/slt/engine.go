@@ -149,7 +149,7 @@ type Incremental struct {
 	OnDemand
 	Rand  *rand.Rand
 	Steps int  // of a query, besides the last
-	Last  bool // compare after the last step only
+	Last  bool // compare after the last step only, with the answer on demand
 }
 
 // NewIncremental is an empty one.
@@ -209,14 +209,18 @@ func (e *Incremental) Query(sql string) ([][]Cell, error) {
 			return nil, err
 		}
 		integrate(view, q.Changes(), len(p.Cols))
-		if e.Last && at+each < len(changes) {
+		if e.Last {
 			continue
 		}
 		if err := now.compare(query, q, view, sql); err != nil {
 			return nil, fmt.Errorf("after %d of %d changes: %w", min(at+each, len(changes)), len(changes), err)
 		}
 	}
-	return e.OnDemand.Query(sql) // of all rows, in order; compared with the view above
+	rows, err := e.OnDemand.Query(sql) // of all rows, in order
+	if why := same(rows, err, q, view); why != nil {
+		return nil, fmt.Errorf("after all changes: %w", why)
+	}
+	return rows, err
 }
 
 // changes are the rows of the tables that a program reads, in any order, and
@@ -285,11 +289,17 @@ func rowText(cells []Cell) string {
 // where that is too much for the evaluator, against the engine's on demand.
 func (e *OnDemand) compare(query *tree.Query, q *lower.Query, view map[string]int64, sql string) error {
 	want, wantErr := e.Naive.answer(query)
-	err := q.Err()
-	var x, y *sqlerr.Error
+	var x *sqlerr.Error
 	if errors.As(wantErr, &x) && x.State == sqlerr.FeatureNotSupported {
 		want, wantErr = e.Query(sql)
 	}
+	return same(want, wantErr, q, view)
+}
+
+// same holds a view against an answer.
+func same(want [][]Cell, wantErr error, q *lower.Query, view map[string]int64) error {
+	err := q.Err()
+	var x, y *sqlerr.Error
 	if errors.As(wantErr, &x) != errors.As(err, &y) {
 		return fmt.Errorf("the view's error is %v, the answer's %v", err, wantErr)
 	}
