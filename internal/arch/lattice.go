@@ -39,6 +39,7 @@ core/sql/parse:         core/sql/tree core/sql/sqlerr github.com/pganalyze/pg_qu
 core/expr:              core/row core/sql/tree core/sql/sqlerr github.com/cockroachdb/apd/v3
 core/sql/plan:          core/expr core/row core/sql/tree core/sql/sqlerr
 core/sql/lower:         core/expr core/flow core/row core/sql/plan core/sql/sqlerr core/sql/tree core/zset
+core/view:              core core/journal core/row core/zset core/sql/tree core/sql/sqlerr core/sql/plan core/sql/lower
 
 # the default process network
 .:                      core/control

@@ -112,6 +112,9 @@ func (q *Query) Rows(yield func(*row.Batch) error) error {
 	return nil
 }
 
+// MemBytes is what the query holds.
+func (q *Query) MemBytes() int { return q.circuit.MemBytes() }
+
 // Analyze is what EXPLAIN ANALYZE adds to the plan: what the query has read, and
 // what it answered and held in its last step.
 func (q *Query) Analyze() (lines []string) {

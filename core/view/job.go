@@ -1,0 +1,287 @@
+package view
+
+import (
+	"fmt"
+
+	"actordb/core"
+	"actordb/core/journal"
+	"actordb/core/row"
+	"actordb/core/sql/lower"
+	"actordb/core/sql/plan"
+	"actordb/core/sql/tree"
+	"actordb/core/zset"
+)
+
+// Options of a query.
+type Options struct {
+	Params []row.Value
+	Now    int64 // microseconds since 1970-01-01 00:00 UTC
+	Memory int   // bytes that a circuit may hold; 0: MemoryDefault
+
+	keep bool
+}
+
+// MemoryDefault is what one circuit may hold.
+const MemoryDefault = 256 << 20
+
+// A Job computes the answer of one query from events: its circuit and those of the
+// projections that it reads, directly or not.
+type Job struct {
+	intakes map[string]*intake
+	list    []*intake // the same
+	runs    []*run    // what is read comes first; the last is the query's
+	at      int       // of runs: the one that works on the step
+	cut     core.Timestamp
+	err     error
+
+	Undecodable int64  // events that their type cannot read
+	First       string // the first of them, and why
+}
+
+// run is one circuit of a job.
+type run struct {
+	program *lower.Program
+	query   *lower.Query
+	from    []input
+	pushed  bool // of the present step
+	picked  *zset.Batch
+}
+
+// input is where a source of a circuit gets its rows: from an intake or a run.
+type input struct {
+	intake *intake
+	run    *run
+	asOf   *plan.AsOf
+}
+
+// NewJob plans a query and what it reads.
+func (c *Catalog) NewJob(q *tree.Query, o Options) (*Job, error) {
+	p, err := plan.Query(q, plan.Options{Catalog: c, Params: o.Params, Now: o.Now, View: o.keep})
+	if err != nil {
+		return nil, err
+	}
+	return c.newJob(p, o)
+}
+
+// Subscribe plans what a subscription shows, as a view.
+func (c *Catalog) Subscribe(s *tree.Subscribe, o Options) (*Job, error) {
+	p, err := plan.Subscribe(s, plan.Options{Catalog: c, Params: o.Params, Now: o.Now})
+	if err != nil {
+		return nil, err
+	}
+	return c.newJob(p, o)
+}
+
+func (c *Catalog) newJob(p *plan.Plan, o Options) (*Job, error) {
+	if o.Memory == 0 {
+		o.Memory = MemoryDefault
+	}
+	j := &Job{intakes: map[string]*intake{}}
+	if _, err := c.addRun(j, p, nil, o, map[string]*run{}); err != nil {
+		return nil, err
+	}
+	return j, nil
+}
+
+// addRun makes the circuit of a plan and, before it, of the projections that it
+// reads, each as of a time once.
+func (c *Catalog) addRun(j *Job, p *plan.Plan, asOf *plan.AsOf, o Options, made map[string]*run) (*run, error) {
+	program, err := lower.Plan(p)
+	if err != nil {
+		return nil, err
+	}
+	r := &run{program: program}
+	for i := range program.Sources {
+		s := &program.Sources[i]
+		in := input{asOf: asOf}
+		if s.AsOf != nil {
+			in.asOf = s.AsOf
+		}
+		if t := c.types[s.Table]; t != nil {
+			in.intake, err = j.intake(s.Table, t)
+		} else {
+			in.run, err = c.projectionRun(j, s.Table, in.asOf, o, made)
+		}
+		if err != nil {
+			return nil, err
+		}
+		r.from = append(r.from, in)
+	}
+	if r.query, err = program.Open(o.Memory); err != nil {
+		return nil, err
+	}
+	r.picked = &zset.Batch{}
+	j.runs = append(j.runs, r)
+	return r, nil
+}
+
+func (c *Catalog) projectionRun(j *Job, full string, asOf *plan.AsOf, o Options, made map[string]*run) (*run, error) {
+	key := full
+	if asOf != nil {
+		key += fmt.Sprintf(" %s %d", asOf.Axis, asOf.Micros)
+	}
+	if r := made[key]; r != nil {
+		return r, nil
+	}
+	proj := c.projections[full]
+	core.Assert(proj != nil, "a plan reads %s, which the catalog does not have", full)
+	p, err := plan.Query(proj.Query, plan.Options{Catalog: c, View: true})
+	if err != nil {
+		return nil, err
+	}
+	r, err := c.addRun(j, p, asOf, o, made)
+	if err == nil {
+		made[key] = r
+	}
+	return r, err
+}
+
+func (j *Job) intake(full string, t *EventType) (*intake, error) {
+	if in := j.intakes[full]; in != nil {
+		return in, nil
+	}
+	in, err := newIntake(t)
+	if err == nil {
+		j.intakes[full] = in
+		j.list = append(j.list, in)
+	}
+	return in, err
+}
+
+func (j *Job) last() *run { return j.runs[len(j.runs)-1] }
+
+// Cols are the answer's columns.
+func (j *Job) Cols() []plan.Col { return j.last().program.Cols }
+
+// Cut is the last one that the job has finished.
+func (j *Job) Cut() core.Timestamp { return j.cut }
+
+// MemBytes is what the circuits hold.
+func (j *Job) MemBytes() (n int) {
+	for _, r := range j.runs {
+		n += r.query.MemBytes()
+	}
+	return n
+}
+
+// Take takes a block's events. They count with the next Finish. Blocks come in
+// the order of time, each once, and none at or below a finished cut.
+func (j *Job) Take(shard core.ShardID, index core.Index, b *journal.Block) {
+	core.Assert(b.Timestamp > j.cut, "a block stamped %s comes after the cut %s", b.Timestamp, j.cut)
+	core.Assert(j.at == 0 && !j.runs[0].pushed, "a block comes in the middle of a step")
+	takeBlock(j.intakes, b, func(e *core.Event, err error) {
+		if j.Undecodable++; j.Undecodable == 1 {
+			j.First = fmt.Sprintf("%s: %v", Place{shard, index, e.Actor, e.Seq}, err)
+		}
+	})
+}
+
+// Finish works on the step that ends at a cut, through about fuel rows, and
+// reports whether it is done. An error ends the job.
+func (j *Job) Finish(cut core.Timestamp, fuel int) (done bool, err error) {
+	if j.err != nil {
+		return false, j.err
+	}
+	core.Assert(cut >= j.cut, "a step to the cut %s after %s", cut, j.cut)
+	for ; j.at < len(j.runs); j.at++ {
+		r := j.runs[j.at]
+		if !r.pushed {
+			if err := r.push(); err != nil {
+				return false, j.fail(err)
+			}
+			r.pushed = true
+		}
+		done, err := r.query.Finish(fuel)
+		if err != nil {
+			return false, j.fail(err)
+		}
+		if !done {
+			return false, nil
+		}
+	}
+	j.at, j.cut = 0, cut
+	for _, r := range j.runs {
+		r.pushed = false
+	}
+	for _, in := range j.list {
+		in.rows.Clear()
+	}
+	return true, nil
+}
+
+func (j *Job) fail(err error) error {
+	if j.err == nil {
+		j.err = err
+	}
+	return j.err
+}
+
+// push feeds a circuit with what its inputs have for the step.
+func (r *run) push() error {
+	for i := range r.from {
+		in := &r.from[i]
+		var rows *zset.Batch
+		if in.intake != nil {
+			rows = in.intake.rows
+		} else {
+			rows = in.run.query.Changes()
+		}
+		if in.intake != nil && in.asOf != nil {
+			rows = before(rows, in.asOf)
+		}
+		if rows.N == 0 {
+			continue
+		}
+		r.picked.Batch, r.picked.W = *rows.Batch.Pick(r.program.Sources[i].Columns), rows.W
+		if err := r.query.Push(i, r.picked); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// before are the rows of events at or before a time.
+func before(in *zset.Batch, asOf *plan.AsOf) *zset.Batch {
+	col := colEventTime
+	if asOf.Axis == tree.SystemTime {
+		col = colCommitTime
+	}
+	var sel []int32
+	for i, at := range in.Cols[col].I {
+		if at <= asOf.Micros {
+			sel = append(sel, int32(i))
+		}
+	}
+	if len(sel) == in.N {
+		return in
+	}
+	out := zset.NewBatch(in.Types())
+	out.AddGather(in, sel)
+	return out
+}
+
+// Err is what the answer must be refused with: that of a circuit that failed, or,
+// as long as they are there, of rows that have no value.
+func (j *Job) Err() error {
+	if j.err != nil {
+		return j.err
+	}
+	for _, r := range j.runs {
+		if err := r.query.Err(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Changes are those of the last step.
+func (j *Job) Changes() *zset.Batch { return j.last().query.Changes() }
+
+// Rows yields the answer of a job of one step, in the query's order, in batches;
+// each is good until the next.
+func (j *Job) Rows(yield func(*row.Batch) error) error {
+	if err := j.Err(); err != nil {
+		return err
+	}
+	return j.last().query.Rows(yield)
+}
