@@ -274,7 +274,7 @@ func run(t *rapid.T, ops int, names []string) {
 
 // Each operator alone.
 func TestOperators(t *testing.T) {
-	for _, name := range []string{"filter", "failing", "project", "expand", "union", "join", "distinct", "set", "aggregate", "topk", "window"} {
+	for _, name := range []string{"filter", "failing", "project", "expand", "union", "join", "distinct", "set", "aggregate", "topk", "window", "session", "frame"} {
 		t.Run(name, rapid.MakeCheck(func(t *rapid.T) { run(t, 1, []string{name}) }))
 	}
 }

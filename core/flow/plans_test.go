@@ -182,7 +182,7 @@ func (g *planner) narrow(w twin) twin {
 	}}
 }
 
-var opNames = []string{"filter", "failing", "project", "expand", "union", "join", "join", "distinct", "set", "aggregate", "aggregate", "topk", "window", "window"}
+var opNames = []string{"filter", "failing", "project", "expand", "union", "join", "join", "distinct", "set", "aggregate", "aggregate", "topk", "window", "session", "frame"}
 
 // op draws an operator over the inputs, which have the columns of sources.
 func (g *planner) op(name string, l, r twin) twin {
@@ -266,7 +266,7 @@ func (g *planner) op(name string, l, r twin) twin {
 		offset, limit := rapid.IntRange(0, 2).Draw(t, "offset"), rapid.IntRange(-1, 3).Draw(t, "limit")
 		return twin{p.TopK(l.node, TopK{Partition: part, Sorts: sorts, Offset: int64(offset), Limit: int64(limit)}), unary(func(in nrel) nrel { return ntopk(in, part, ns, offset, limit) })}
 	}
-	return g.window(l)
+	return g.window(l, name)
 }
 
 func (g *planner) join(l, r twin) twin {
@@ -349,17 +349,25 @@ func (g *planner) aggregate(l twin) twin {
 	}}
 }
 
-func (g *planner) window(l twin) twin {
+// window draws window functions; of a session, or of aggregates over frames, if
+// the name says so.
+func (g *planner) window(l twin, name string) twin {
 	t := g.t
 	part := g.anyCols(l.node, 1)
 	sorts, ns := g.sorts(l.node, 2)
-	if rapid.Bool().Draw(t, "by int") {
-		s := row.Sort{Col: 0, Desc: rapid.Bool().Draw(t, "desc"), NullsFirst: rapid.Bool().Draw(t, "nf")}
+	if name != "window" || rapid.Bool().Draw(t, "by int") {
+		s := row.Sort{Col: 0, Desc: name != "session" && rapid.Bool().Draw(t, "desc"), NullsFirst: rapid.Bool().Draw(t, "nf")}
 		sorts, ns = []row.Sort{s}, []nsort{{s.Col, s.Desc, s.NullsFirst}}
 	}
 	spec := Window{Partition: part, Sorts: sorts}
 	for range rapid.IntRange(1, 3).Draw(t, "funcs") {
 		f := WindowFunc{Kind: WindowKind(rapid.IntRange(0, int(SessionEnd)).Draw(t, "func")), Arg: rapid.IntRange(0, 2).Draw(t, "arg")}
+		switch name {
+		case "session":
+			f.Kind = rapid.SampledFrom([]WindowKind{SessionStart, SessionEnd}).Draw(t, "func")
+		case "frame":
+			f.Kind = rapid.SampledFrom([]WindowKind{WindowAgg, FirstValue, LastValue, NthValue}).Draw(t, "func")
+		}
 		f.Offset = rapid.Int64Range(1, 3).Draw(t, "offset")
 		if f.Kind == SessionStart || f.Kind == SessionEnd {
 			if len(sorts) == 0 || sorts[0].Desc || sorts[0].Col == 1 {
