@@ -1,4 +1,4 @@
-package view
+package viewtest
 
 import (
 	"errors"
@@ -18,13 +18,14 @@ import (
 	"actordb/core/sql/parse"
 	"actordb/core/sql/sqlerr"
 	"actordb/core/sql/tree"
+	"actordb/core/view"
 )
 
 // world writes events into blocks, and into tables of the naive evaluator.
 type world struct {
 	t       testing.TB
 	rand    *rand.Rand
-	catalog *Catalog
+	catalog *view.Catalog
 	db      *relational.DB
 	builder *journal.Builder
 	clock   core.Timestamp
@@ -37,7 +38,7 @@ type world struct {
 const epoch = core.Timestamp(1_759_140_000_000_000_000) // 2025-09-29T10:00:00Z
 
 func newWorld(t testing.TB, seed uint64) *world {
-	w := &world{t: t, rand: rand.New(rand.NewPCG(seed, 1)), catalog: NewCatalog(), db: relational.NewDB(),
+	w := &world{t: t, rand: rand.New(rand.NewPCG(seed, 1)), catalog: view.NewCatalog(), db: relational.NewDB(),
 		builder: journal.NewBuilder(&seal.Salter{}), clock: epoch, seqs: map[core.ActorID]core.Seq{}}
 	for _, text := range []string{
 		`CREATE EVENT TYPE cart.added (item text NOT NULL, quantity int8, note text PERSONAL)`,
@@ -129,7 +130,7 @@ func (w *world) write(n int) {
 }
 
 func sqlTime(t core.Timestamp) string {
-	return row.Value{Type: row.Of(row.Timestamptz), I: micros(t)}.String()
+	return row.Value{Type: row.Of(row.Timestamptz), I: int64(t) / 1000}.String()
 }
 
 // naive is the answer of the evaluator, with projections as tables.
@@ -209,7 +210,7 @@ func finish(t testing.TB, cut core.Timestamp, f func(core.Timestamp, int) (bool,
 // onDemand answers a query from all blocks, in one step.
 func (w *world) onDemand(q *tree.Query, until core.Timestamp) []string {
 	w.t.Helper()
-	j, err := w.catalog.NewJob(q, Options{})
+	j, err := w.catalog.NewJob(q, view.Options{})
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -252,10 +253,10 @@ func TestViewsAndQueriesAgree(t *testing.T) {
 		for _, p := range projections {
 			w.execute(p)
 		}
-		var views []*View
+		var views []*view.View
 		sums := make([]map[string]int64, len(queries))
 		for i, text := range queries {
-			v, err := w.catalog.NewView(query(t, text), Options{})
+			v, err := w.catalog.NewView(query(t, text), view.Options{})
 			if err != nil {
 				t.Fatalf("%s: %v", text, err)
 			}
@@ -360,7 +361,7 @@ func TestUndecodable(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	j, err := w.catalog.NewJob(query(t, `SELECT item FROM cart.added`), Options{})
+	j, err := w.catalog.NewJob(query(t, `SELECT item FROM cart.added`), view.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -424,7 +425,7 @@ func TestMemoryLimit(t *testing.T) {
 	for range 50 {
 		w.write(20)
 	}
-	j, err := w.catalog.NewJob(query(t, `SELECT a.key, a.seq, b.key, b.seq FROM cart.added a, cart.added b`), Options{Memory: 64 << 10})
+	j, err := w.catalog.NewJob(query(t, `SELECT a.key, a.seq, b.key, b.seq FROM cart.added a, cart.added b`), view.Options{Memory: 64 << 10})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -443,7 +444,7 @@ func TestMemoryLimit(t *testing.T) {
 func TestColumnNames(t *testing.T) {
 	w := newWorld(t, 1)
 	w.execute(`CREATE PROJECTION renamed (a, b) AS SELECT item, quantity FROM cart.added`)
-	j, err := w.catalog.NewJob(query(t, `SELECT b, a FROM renamed`), Options{})
+	j, err := w.catalog.NewJob(query(t, `SELECT b, a FROM renamed`), view.Options{})
 	if err != nil || j.Cols()[0].Name != "b" || j.Cols()[0].Type != row.Of(row.Int8) {
 		t.Fatalf("%v %v", j, err)
 	}
