@@ -117,8 +117,10 @@ func (w *watcher) takeSome(now proc.Now, n int, out *proc.Effects) {
 	for range n {
 		b, ok := w.feed.Next(now, out)
 		if !ok {
-			w.run.cuts.Promised(w.life, w.feed.Cut())
-			*w.from = w.feed.Position()
+			if w.feed.Err() == nil { // else blocks beyond the cut may have been handed out
+				w.run.cuts.Promised(w.life, w.feed.Cut())
+				*w.from = w.feed.Position()
+			}
 			return
 		}
 		if err := new(journal.Block).Parse(b.Data); err != nil {
