@@ -31,6 +31,7 @@ type Job struct {
 	list    []*intake // the same
 	runs    []*run    // what is read comes first; the last is the query's
 	at      int       // of runs: the one that works on the step
+	once    bool      // one step, and no more
 	cut     core.Timestamp
 	err     error
 
@@ -56,16 +57,7 @@ type input struct {
 
 // NewJob plans a query and what it reads.
 func (c *Catalog) NewJob(q *tree.Query, o Options) (*Job, error) {
-	p, err := plan.Query(q, plan.Options{Catalog: c, Params: o.Params, Now: o.Now, View: o.keep})
-	if err != nil {
-		return nil, err
-	}
-	return c.newJob(p, o)
-}
-
-// Subscribe plans what a subscription shows, as a view.
-func (c *Catalog) Subscribe(s *tree.Subscribe, o Options) (*Job, error) {
-	p, err := plan.Subscribe(s, plan.Options{Catalog: c, Params: o.Params, Now: o.Now})
+	p, err := plan.Query(q, plan.Options{Catalog: c, Params: o.Params, Now: o.Now})
 	if err != nil {
 		return nil, err
 	}
@@ -76,7 +68,7 @@ func (c *Catalog) newJob(p *plan.Plan, o Options) (*Job, error) {
 	if o.Memory == 0 {
 		o.Memory = MemoryDefault
 	}
-	j := &Job{intakes: map[string]*intake{}}
+	j := &Job{intakes: map[string]*intake{}, once: !o.keep}
 	if _, err := c.addRun(j, p, nil, o, map[string]*run{}); err != nil {
 		return nil, err
 	}
@@ -107,7 +99,12 @@ func (c *Catalog) addRun(j *Job, p *plan.Plan, asOf *plan.AsOf, o Options, made 
 		}
 		r.from = append(r.from, in)
 	}
-	if r.query, err = program.Open(o.Memory); err != nil {
+	if o.keep {
+		r.query, err = program.Open(o.Memory)
+	} else {
+		r.query, err = program.OpenOnce(o.Memory)
+	}
+	if err != nil {
 		return nil, err
 	}
 	r.picked = &zset.Batch{}
@@ -169,11 +166,35 @@ func (j *Job) MemBytes() (n int) {
 func (j *Job) Take(shard core.ShardID, index core.Index, b *journal.Block) {
 	core.Assert(b.Timestamp > j.cut, "a block stamped %s comes after the cut %s", b.Timestamp, j.cut)
 	core.Assert(j.at == 0 && !j.runs[0].pushed, "a block comes in the middle of a step")
+	core.Assert(!j.once || j.cut == 0, "a query on demand makes one step")
+	if j.err != nil {
+		return // Finish says so
+	}
 	takeBlock(j.intakes, b, func(e *core.Event, err error) {
 		if j.Undecodable++; j.Undecodable == 1 {
 			j.First = fmt.Sprintf("%s: %v", Place{shard, index, e.Actor, e.Seq}, err)
 		}
 	})
+	for _, in := range j.list {
+		if in.rows.N >= row.ChunkRows {
+			j.pour()
+			break
+		}
+	}
+}
+
+// pour gives the circuits what the intakes have, so that a long history does not
+// stand in them as a whole.
+func (j *Job) pour() {
+	for _, r := range j.runs {
+		if err := r.push(true); err != nil {
+			j.fail(err)
+			return
+		}
+	}
+	for _, in := range j.list {
+		in.rows.Clear()
+	}
 }
 
 // Finish works on the step that ends at a cut, through about fuel rows, and
@@ -186,7 +207,7 @@ func (j *Job) Finish(cut core.Timestamp, fuel int) (done bool, err error) {
 	for ; j.at < len(j.runs); j.at++ {
 		r := j.runs[j.at]
 		if !r.pushed {
-			if err := r.push(); err != nil {
+			if err := r.push(false); err != nil {
 				return false, j.fail(err)
 			}
 			r.pushed = true
@@ -216,10 +237,14 @@ func (j *Job) fail(err error) error {
 	return j.err
 }
 
-// push feeds a circuit with what its inputs have for the step.
-func (r *run) push() error {
+// push feeds a circuit with what its inputs have: the intakes alone, in the middle of
+// a step, or all.
+func (r *run) push(intakes bool) error {
 	for i := range r.from {
 		in := &r.from[i]
+		if intakes && in.intake == nil {
+			continue
+		}
 		var rows *zset.Batch
 		if in.intake != nil {
 			rows = in.intake.rows

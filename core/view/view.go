@@ -25,6 +25,7 @@ import (
 
 	"actordb/core"
 	"actordb/core/row"
+	"actordb/core/sql/plan"
 	"actordb/core/sql/tree"
 	"actordb/core/zset"
 )
@@ -39,7 +40,15 @@ type View struct {
 // NewView begins to keep a query, from the beginning of all logs.
 func (c *Catalog) NewView(q *tree.Query, o Options) (*View, error) {
 	o.keep = true
-	j, err := c.NewJob(q, o)
+	p, err := plan.Query(q, plan.Options{Catalog: c, Params: o.Params, Now: o.Now, View: true})
+	if err != nil {
+		return nil, err
+	}
+	return c.keep(p, o)
+}
+
+func (c *Catalog) keep(p *plan.Plan, o Options) (*View, error) {
+	j, err := c.newJob(p, o)
 	if err != nil {
 		return nil, err
 	}
@@ -49,6 +58,16 @@ func (c *Catalog) NewView(q *tree.Query, o Options) (*View, error) {
 		types[i], key[i] = col.Type, i
 	}
 	return &View{Job: j, all: zset.NewArrangement(types, zset.Order{Key: key}), changes: zset.NewBatch(types)}, nil
+}
+
+// Subscribe begins to keep what a subscription shows.
+func (c *Catalog) Subscribe(s *tree.Subscribe, o Options) (*View, error) {
+	o.keep = true
+	p, err := plan.Subscribe(s, plan.Options{Catalog: c, Params: o.Params, Now: o.Now})
+	if err != nil {
+		return nil, err
+	}
+	return c.keep(p, o)
 }
 
 // Finish works on the step that ends at a cut, through about fuel rows, until it is

@@ -2,6 +2,7 @@ package testbed
 
 import (
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"actordb/core/gateway"
@@ -34,6 +35,7 @@ type settings struct {
 	fences                        time.Duration // between fences of the operator; 0: none
 	strategy                      string
 	slower                        int  // disks, than a good SSD: times
+	views                         bool // a watcher keeps views and compares them
 	checked                       bool // actor types assert their invariants at every command
 }
 
@@ -88,6 +90,7 @@ func drawSettings(r *rand.Rand, o *Options) settings {
 			c.Feeds = 1 // fewer than there are watchers
 		}
 	}
+	s.views = r.IntN(3) == 0 && slices.Contains(o.Workloads, "cart")
 	s.shard, s.gateway = c, g
 	if s.strategy = o.Strategy; s.strategy == "" {
 		s.strategy = "time"

@@ -115,6 +115,9 @@ func (r *run) check(stopped error) []checkers.Result {
 			HealedAt: r.healedAt, EndedAt: r.endedAt, Within: int64(healBefore),
 			BackoffMax: int64(r.settings.timeout + r.settings.backoffMax), Slack: int64(r.slack()),
 			Queues: r.settings.queueLimits(r.feedsHeld(watcherWindow(watchers - 1)))}))
+	if len(r.viewers) > 0 {
+		list = append(list, r.judgeViews())
+	}
 	return append(list, checkers.Provenance(ops, finals, sender), r.fencing.Result(), r.raft.Result(), r.owner.Result(), r.cuts.Result(), r.readBack(len(finals)))
 }
 

@@ -233,6 +233,8 @@ type run struct {
 	raft       *checkers.Raft
 	owner      *checkers.Owner
 	cuts       *checkers.Cuts
+	viewers    []*viewer
+	viewed     checkers.Result
 	events     []core.Event
 	histories  map[core.ActorID]*history
 	known      []core.ActorID // in order of appearance
@@ -268,7 +270,7 @@ func Run(o Options) (*Report, error) {
 		underWay.Store(false)
 	}()
 	begun := time.Now()
-	r := &run{options: o, applied: checkers.NewApplied(), fencing: checkers.NewFences(), raft: checkers.NewRaft(), cuts: checkers.NewCuts(), histories: make(map[core.ActorID]*history), reasons: make(map[proc.NodeID]string)}
+	r := &run{options: o, applied: checkers.NewApplied(), fencing: checkers.NewFences(), raft: checkers.NewRaft(), cuts: checkers.NewCuts(), viewed: checkers.Result{Name: "views", Verdict: checkers.Pass}, histories: make(map[core.ActorID]*history), reasons: make(map[proc.NodeID]string)}
 	r.settings = drawSettings(sim.Stream(o.Seed, "settings"), &o)
 	if err := r.build(); err != nil {
 		return nil, err

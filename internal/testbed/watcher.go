@@ -25,7 +25,8 @@ type watcher struct {
 	pace  int // blocks at a time, 0: all
 	limit int
 	from  *feed.Position // of the last cut, kept over crashes
-	took  uint64
+
+	viewer *viewer // or nil
 }
 
 const (
@@ -67,6 +68,9 @@ func (r *run) buildWatchers() error {
 			}
 			w.feed = feed.New(cfg, *position, env.Rand)
 			w.life = r.cuts.Begin(name, position.Cut)
+			if i > 0 && r.settings.views && position.Cut == 0 {
+				w.viewer = r.newViewer(env.Rand)
+			}
 			return w
 		})
 	}
@@ -120,14 +124,19 @@ func (w *watcher) takeSome(now proc.Now, n int, out *proc.Effects) {
 			if w.feed.Err() == nil { // else blocks beyond the cut may have been handed out
 				w.run.cuts.Promised(w.life, w.feed.Cut())
 				*w.from = w.feed.Position()
+				if w.viewer != nil {
+					w.viewer.cut(w.feed.Cut())
+				}
 			}
 			return
 		}
-		if err := new(journal.Block).Parse(b.Data); err != nil {
+		parsed := new(journal.Block)
+		if err := parsed.Parse(b.Data); err != nil {
 			w.run.cuts.Wrong(fmt.Sprintf("%s: entry %d of shard %d: %v", w.name, b.Index, b.Shard, err))
+		} else if w.viewer != nil {
+			w.viewer.take(&b, parsed)
 		}
 		w.run.cuts.Handed(w.life, b.Shard, b.Index, b.Timestamp)
-		w.took++
 	}
 }
 

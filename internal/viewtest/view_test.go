@@ -32,6 +32,7 @@ type world struct {
 	index   core.Index
 	seqs    map[core.ActorID]core.Seq
 	blocks  []*journal.Block
+	data    [][]byte // of blocks
 	indexes []core.Index
 }
 
@@ -122,7 +123,9 @@ func (w *world) write(n int) {
 		}
 	}
 	data, _ := b.Finish()
-	block, err := journal.ParseBlock(slices.Clone(data))
+	data = slices.Clone(data)
+	w.data = append(w.data, data)
+	block, err := journal.ParseBlock(data)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -440,6 +443,32 @@ func TestMemoryLimit(t *testing.T) {
 	}
 }
 
+// A subscription's changes add up to the rows of its projection that it asks for.
+func TestSubscribe(t *testing.T) {
+	w := newWorld(t, 4)
+	for _, p := range projections {
+		w.execute(p)
+	}
+	s := statement(t, `SUBSCRIBE TO projections.totals WHERE n > 4`).(*tree.Subscribe)
+	v, err := w.catalog.Subscribe(s, view.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	changed := 0
+	for taken := range 40 {
+		w.write(1 + w.rand.IntN(4))
+		v.Take(0, w.indexes[taken], w.blocks[taken])
+		finish(t, w.clock, v.Finish, 50)
+		changed += v.Changes().N
+		if got, want := rows(t, v.Rows), w.naive(query(t, `SELECT * FROM totals WHERE n > 4`)); !slices.Equal(got, want) {
+			t.Fatalf("%q, want %q", got, want)
+		}
+	}
+	if changed == 0 {
+		t.Error("nothing changed")
+	}
+}
+
 // A projection's columns have the names that it gives them.
 func TestColumnNames(t *testing.T) {
 	w := newWorld(t, 1)
@@ -460,4 +489,48 @@ func stateOf(err error) string {
 		return r.Code
 	}
 	return ""
+}
+
+// A history longer than a batch goes through the circuits piece by piece, with the
+// same answer.
+func TestLongHistory(t *testing.T) {
+	w := newWorld(t, 5)
+	w.execute(projections[0])
+	for range 60 {
+		w.write(60)
+	}
+	for _, i := range []int{0, 4, 5} {
+		if got, want := w.onDemand(query(t, queries[i]), w.clock), w.naive(query(t, queries[i])); !slices.Equal(got, want) {
+			t.Errorf("%s:\n%q\nwant %q", queries[i], got, want)
+		}
+	}
+}
+
+// BenchmarkOnDemand is a group-by over 10,000 events in blocks of 100, from their
+// bytes on.
+func BenchmarkOnDemand(b *testing.B) {
+	w := newWorld(b, 1)
+	for range 100 {
+		w.write(100)
+	}
+	q := query(b, `SELECT item, count(*), sum(quantity) FROM cart.added GROUP BY item`)
+	b.ReportAllocs()
+	parsed := &journal.Block{}
+	for b.Loop() {
+		j, err := w.catalog.NewJob(q, view.Options{})
+		if err != nil {
+			b.Fatal(err)
+		}
+		for i, x := range w.data {
+			if err := parsed.Parse(x); err != nil {
+				b.Fatal(err)
+			}
+			j.Take(0, w.indexes[i], parsed)
+		}
+		finish(b, w.clock, j.Finish, 1<<20)
+		if err := j.Rows(func(*row.Batch) error { return nil }); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/10_000, "ns/event")
 }

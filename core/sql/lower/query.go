@@ -22,7 +22,17 @@ type Query struct {
 
 // Open starts a program with a limit of memory.
 func (p *Program) Open(memoryBytes int) (*Query, error) {
-	c, err := p.flow.Build(flow.Config{MemoryBytes: memoryBytes})
+	return p.open(flow.Config{MemoryBytes: memoryBytes})
+}
+
+// OpenOnce starts a program that will make one step, of additions alone: a query on
+// demand, which needs to keep less.
+func (p *Program) OpenOnce(memoryBytes int) (*Query, error) {
+	return p.open(flow.Config{MemoryBytes: memoryBytes, Once: true})
+}
+
+func (p *Program) open(config flow.Config) (*Query, error) {
+	c, err := p.flow.Build(config)
 	if err != nil {
 		return nil, asError(err)
 	}
