@@ -179,6 +179,9 @@ func (s *Shard) beginReplay() {
 	s.phase = phaseReplay
 	s.term = core.Term(s.journal.HardState().GetTerm())
 	s.watchRecovered()
+	if s.cfg.OnOpen != nil {
+		s.cfg.OnOpen()
+	}
 	s.watch(Watched{Did: Configured, Voters: s.cfg.Voters})
 	// What a checkpoint reflects was committed, whether or not the journal got
 	// to store that commit index.

@@ -87,6 +87,9 @@ type Config struct {
 	// Fresh says that the replica may have begun with an empty journal: its group is
 	// new. Otherwise one whose journal is gone has forgotten what it promised.
 	Fresh bool
+	// OnOpen is told, in each life once, that the journal is open and durable, before
+	// the replica promises anything to others; nil: nobody is.
+	OnOpen func()
 
 	// OnDamage is told of each damage of the journal that other replicas are asked to
 	// mend. For checkers; nil in production.

@@ -6,6 +6,7 @@
 //	DIR/cluster.json       where the nodes of its cluster are, if it has one
 //	DIR/shard-N/log/       the journal of shard N
 //	DIR/shard-N/kv/        its derived store
+//	DIR/shard-N/begun      the journal has existed: if it is gone, it was lost
 //
 // A node owns its directory: Lock gives it to one process at a time, whatever
 // that process then opens in it.
@@ -256,6 +257,10 @@ func ShardDir(dir string, id core.ShardID) string {
 }
 func LogDir(dir string, id core.ShardID) string { return filepath.Join(ShardDir(dir, id), "log") }
 func KVDir(dir string, id core.ShardID) string  { return filepath.Join(ShardDir(dir, id), "kv") }
+
+// BegunFile is there when a shard's journal has existed. A replica whose journal is
+// gone has forgotten what it promised to others, and one that is new has not.
+func BegunFile(dir string, id core.ShardID) string { return filepath.Join(ShardDir(dir, id), "begun") }
 
 const newSuffix = ".new"
 

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"actordb/core"
+	"actordb/core/journal"
 	"actordb/core/proc"
 	"actordb/internal/datadir"
 	"actordb/net/client"
@@ -212,6 +213,45 @@ func TestClientLeavesASilentNode(t *testing.T) {
 	if who, _ := cl.Node(); who.Node == 1 {
 		t.Errorf("answered by the node that is cut off, after %v", time.Since(began))
 	}
+}
+
+// A node whose journals are gone knows that it forgot what it promised. It gets
+// everything back from the others, and then stands for them again.
+func TestClusterLostJournal(t *testing.T) {
+	c := newTrio(t, 3, 2)
+	cl := c.dial(nil)
+	for i := range 20 {
+		if _, err := cl.Append(t.Context(), core.ActorID(fmt.Sprintf("stream/%d", i)), 0, note("x")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.kill(2)
+	for i := range 2 {
+		id := core.ShardID(i)
+		for _, dir := range []string{datadir.LogDir(c.made.NodeDir(3), id), datadir.KVDir(c.made.NodeDir(3), id)} {
+			if err := os.RemoveAll(dir); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	c.serve(2)
+	within(t, "what was forgotten", func() bool {
+		for i := range 2 {
+			if _, err := os.Stat(filepath.Join(datadir.LogDir(c.made.NodeDir(3), core.ShardID(i)), journal.ForgottenName)); err == nil {
+				return false
+			}
+		}
+		return true
+	})
+	c.kill(0)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	for i := range 20 {
+		if a, err := cl.Append(ctx, core.ActorID(fmt.Sprintf("stream/%d", i)), 1, note("y")); err != nil || a.Seq != 2 {
+			t.Fatalf("%d: %+v %v", i, a, err)
+		}
+	}
+	c.serve(0)
 }
 
 // Without a majority nothing is acknowledged; with one again all goes on by itself.

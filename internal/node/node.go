@@ -69,6 +69,13 @@ type Node struct {
 	cfg     Config
 	host    *host.Node
 	closers []io.Closer
+	fresh   []fresh
+}
+
+// fresh is a replica that begins with an empty journal.
+type fresh struct {
+	id   core.ShardID
+	open chan struct{} // closed when the journal is there
 }
 
 // Start opens a directory, or makes it, and starts the node. An error names the
@@ -116,8 +123,8 @@ func (n *Node) start(id *datadir.Identity) error {
 		case control.Gateway:
 			return n.startGateway(placement)
 		case control.Listener:
-			if cfg.Listen == nil {
-				return nil
+			if err := n.begun(); err != nil || cfg.Listen == nil {
+				return err
 			}
 			return cfg.Listen(n)
 		}
@@ -192,6 +199,9 @@ func (n *Node) startShard(id core.ShardID, placement *shard.Placement, who *data
 	c.Kinds = n.cfg.Kinds()
 	c.Cluster, c.Secret = who.ClusterID(), who.SecretBytes()
 	c.Replica, c.Voters = n.cfg.replica(n.cfg.Node), n.cfg.voters(placement, id)
+	if err := n.begins(&c); err != nil {
+		return err
+	}
 	if err := c.Validate(); err != nil {
 		return err
 	}
@@ -202,6 +212,38 @@ func (n *Node) startShard(id core.ShardID, placement *shard.Placement, who *data
 		n.Shards = append(n.Shards, at)
 	}
 	return err
+}
+
+// begins finds out whether a shard of a cluster may begin with an empty journal.
+func (n *Node) begins(c *shard.Config) error {
+	if len(c.Voters) == 1 {
+		return nil // nobody was promised anything
+	}
+	_, err := os.Stat(datadir.BegunFile(n.cfg.Dir, c.Shard))
+	if !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	open := make(chan struct{})
+	n.fresh = append(n.fresh, fresh{c.Shard, open})
+	c.Fresh, c.OnOpen = true, func() { close(open) }
+	return nil
+}
+
+// begun notes that the journals of new replicas exist, before the node can talk to
+// any other: from now on one that is gone was lost.
+func (n *Node) begun() error {
+	for _, f := range n.fresh {
+		select {
+		case <-f.open:
+		case <-n.host.Done():
+			return host.ErrStopped
+		}
+		if err := datadir.WriteDurably(datadir.BegunFile(n.cfg.Dir, f.id), nil); err != nil {
+			return fmt.Errorf("node: %w", err)
+		}
+	}
+	n.fresh = nil
+	return nil
 }
 
 // Reports is what the node's processes say of themselves.
