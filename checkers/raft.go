@@ -47,9 +47,10 @@ const (
 // Law:
 //
 //   - one vote: a replica votes for one candidate in a term, in all its lives
-//   - kept promises: a new life is in no earlier term than the one before voted or led
-//     in, and has all entries that it said it had and that no leader replaced, or says
-//     that it has forgotten
+//   - kept promises: a new life is in no earlier term than the one before voted in, and
+//     has all entries that it said it had and that no leader replaced, or says that it
+//     has forgotten. A leader may lose its own term: votes and entries that count are
+//     those of a majority, with it or without
 //   - election safety: at most one replica is elected in a term
 //   - leader append-only: a leader replaces no entry of its own log
 //   - log matching: two entries of equal index and term are equal, and so are all
@@ -116,13 +117,14 @@ type replicaKey struct {
 
 // replicaLog is a replica's log as it was told.
 type replicaLog struct {
-	floor   core.Index
-	terms   []core.Term // of floor and on
-	took    core.Index
-	term    core.Term  // in which it last voted, was elected or acknowledged
-	said    core.Index // up to where it said that its log goes
-	led     core.Term  // the last term in which it was elected
-	configs [2]config  // the present one and the one before
+	floor    core.Index
+	terms    []core.Term // of floor and on
+	took     core.Index
+	term     core.Term  // in which it last voted
+	said     core.Index // up to where it said that its log goes
+	replaced core.Index // the last one that another took the place of
+	led      core.Term  // the last term in which it was elected
+	configs  [2]config  // the present one and the one before
 }
 
 type config struct{ voters, leaving uint64 }
@@ -162,7 +164,7 @@ func (c *Raft) Add(r *GroupRecord) {
 	case Recovered:
 		c.recovered(r, l)
 	case Forgot:
-		l.term, l.said = 0, 0
+		l.term, l.said, l.replaced = 0, 0, 0
 	case Configured:
 		l.configs[1], l.configs[0] = l.configs[0], config{bitsOf(r.Voters), bitsOf(r.Leaving)}
 	case Appended:
@@ -174,11 +176,9 @@ func (c *Raft) Add(r *GroupRecord) {
 	case Voted:
 		c.voted(r, k)
 	case Promised:
-		l.said = max(l.said, r.Index)
+		c.promised(r, l)
 	case Led:
 		c.led(r, l)
-	case Acknowledged, Confirmed:
-		l.term = max(l.term, r.Term)
 	case Took:
 		c.took(r, l)
 	case Stored:
@@ -197,7 +197,7 @@ func bitsOf(replicas []uint64) (set uint64) {
 
 func (c *Raft) recovered(r *GroupRecord, l *replicaLog) {
 	if r.Term < l.term {
-		c.result.fail("kept promises: %s begins a life in term %d, after one that voted or led in term %d", r.who(), r.Term, l.term)
+		c.result.fail("kept promises: %s begins a life in term %d, after one that voted in term %d", r.who(), r.Term, l.term)
 	}
 	if last := r.Index + core.Index(len(r.Terms)); last < l.said {
 		c.result.fail("kept promises: the log of %s ends at entry %d, after it said that it had %d", r.who(), last, l.said)
@@ -255,6 +255,7 @@ func (c *Raft) appended(r *GroupRecord, l *replicaLog) {
 				c.result.fail("state machine safety: %s replaces entry %d.%d, which took effect, by one of term %d", r.who(), old, r.Index, r.Entry)
 			}
 		}
+		l.replaced = max(l.replaced, l.last())
 		l.terms = l.terms[:r.Index-l.floor]
 		l.said = min(l.said, r.Index-1)
 	}
@@ -272,13 +273,23 @@ func (c *Raft) voted(r *GroupRecord, k replicaKey) {
 	c.logs[k].term = max(c.logs[k].term, r.Entry)
 }
 
+// promised takes what a replica says that it has. What leaves late may be of entries
+// that another leader has replaced meanwhile: it binds nobody.
+func (c *Raft) promised(r *GroupRecord, l *replicaLog) {
+	last := l.last()
+	if r.Index > max(last, l.replaced) {
+		c.result.fail("kept promises: %s says that it has entry %d, its log ends at %d", r.who(), r.Index, last)
+	}
+	l.said = max(l.said, min(r.Index, last))
+}
+
 func (c *Raft) led(r *GroupRecord, l *replicaLog) {
 	k := termKey{r.Shard, r.Term}
 	if other, ok := c.leaders[k]; ok && other != r.Replica {
 		c.result.fail("election safety: replicas %d and %d of shard %d are both elected in term %d", other, r.Replica, r.Shard, r.Term)
 	}
 	c.leaders[k] = r.Replica
-	l.led, l.term = r.Term, max(l.term, r.Term)
+	l.led = r.Term
 	// Log matching makes the last one stand for all.
 	high := c.highest[r.Shard]
 	if have, ok := l.at(high.index); high.index > l.floor && high.seen < r.Term && (!ok || have != high.term) {

@@ -18,7 +18,7 @@ import (
 //
 //	L1  A leader stamps its first block later than every lease before its term.
 //	L2  A time is closed by memory alone only up to the applied lease, and only
-//	    below what is in flight.
+//	    below what is in the log and not applied.
 //
 // Whether the leader is deposed meanwhile does not matter: its blocks in flight
 // are above what it closed, its successor's above its lease.
@@ -38,6 +38,9 @@ func (s *Shard) closed(want core.Timestamp) core.Timestamp {
 	if !s.leading {
 		return s.clock
 	}
+	if s.unknown() {
+		return s.floorClock()
+	}
 	if len(s.flights) > 0 {
 		s.promised = max(s.promised, min(s.lease, want, s.flights[0].header.Timestamp-1))
 		return s.floorClock()
@@ -47,10 +50,17 @@ func (s *Shard) closed(want core.Timestamp) core.Timestamp {
 	return s.floorClock()
 }
 
+// unknown tells that the log holds an entry of which nothing is known here but that
+// it may yet take effect: a block that was given up when one after it was not taken
+// by Raft, as happens while the leadership is handed over.
+func (s *Shard) unknown() bool {
+	return s.journal.Last() > s.applied && (len(s.flights) == 0 || s.flights[0].index != s.applied+1)
+}
+
 // extendLease proposes a lease when a time is wanted that the present one does not
 // reach, or soon will not. It waits for an empty pipeline: blocks close times too.
 func (s *Shard) extendLease(want core.Timestamp) bool {
-	if !s.leading || len(s.flights) > 0 || s.out.Fault != nil || s.lease-leaseSpan/2 >= want {
+	if !s.leading || len(s.flights) > 0 || s.unknown() || s.out.Fault != nil || s.lease-leaseSpan/2 >= want {
 		return false
 	}
 	if !s.journal.Room(s.cfg.BlockBytes, s.out) {

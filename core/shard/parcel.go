@@ -18,7 +18,7 @@ import (
 //	chunk     4  [32] name of a manifest  u chunk  b bytes
 //	want      6  u first  u bytes                        entries from first on
 //	entries   7  u n, n × b entry                        protobuf's encoding of raftpb.Entry
-//	recall    8  u nonce                                 what term are you in?
+//	recall    8  u nonce  u last                         what term are you in? My log ends at last
 //	witness   9  u nonce  u term  u last                 this one; a leader also tells where its log ends
 //	none      5  nothing to give now: ask another replica, or later
 //
@@ -93,8 +93,8 @@ func (p *parcel) encode() []byte {
 		b = binary.AppendUvarint(b, p.nonce)
 		if p.kind == parcelWitness {
 			b = binary.AppendUvarint(b, uint64(p.term))
-			b = binary.AppendUvarint(b, uint64(p.at))
 		}
+		b = binary.AppendUvarint(b, uint64(p.at))
 	}
 	return b
 }
@@ -135,7 +135,7 @@ func decodeParcel(b []byte) (*parcel, error) {
 			p.entries = append(p.entries, r.bytes(int(min(r.uvarint(), core.FrameBytesMax))))
 		}
 	case parcelRecall:
-		p.nonce = r.uvarint()
+		p.nonce, p.at = r.uvarint(), core.Index(r.uvarint())
 	case parcelWitness:
 		p.nonce, p.term, p.at = r.uvarint(), core.Term(r.uvarint()), core.Index(r.uvarint())
 	case parcelNone:

@@ -15,7 +15,7 @@ func parcels() []*parcel {
 		{kind: parcelAsk, at: 1 << 40}, {kind: parcelNone}, {kind: parcelManifest, at: 7, list: []seal.Hash{{1}, {2, 31: 3}}},
 		{kind: parcelManifest, list: []seal.Hash{}}, {kind: parcelFetch, name: seal.Hash{4}, chunk: 300},
 		{kind: parcelWant, at: 9, chunk: 70}, {kind: parcelEntries, entries: [][]byte{[]byte("x"), []byte("yz")}},
-		{kind: parcelRecall, nonce: 5}, {kind: parcelWitness, nonce: 6, term: 7, at: 8},
+		{kind: parcelRecall, nonce: 5, at: 3}, {kind: parcelWitness, nonce: 6, term: 7, at: 8},
 		{kind: parcelChunk, name: seal.Hash{5}, chunk: 2, bytes: []byte("pairs")},
 	}
 }

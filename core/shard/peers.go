@@ -127,6 +127,9 @@ func (s *Shard) stepPeer(m *pb.Message) {
 	}
 	last := uint64(s.journal.Last())
 	if m.GetType() == pb.MsgHeartbeat && m.GetTerm() >= uint64(s.term) && m.GetCommit() > last {
+		if s.journal.Forgotten() {
+			return // true, once: the leader finds out when it is asked (see witness)
+		}
 		// The leader sends no commit index beyond what this replica told it to have.
 		s.halt(fmt.Errorf("replica %d says that entry %d stands here, but the journal ends at %d: it was lost or exchanged", m.GetFrom(), m.GetCommit(), last))
 		return

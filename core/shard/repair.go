@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 
+	"go.etcd.io/raft/v3"
 	pb "go.etcd.io/raft/v3/raftpb"
+	"go.etcd.io/raft/v3/tracker"
 	"google.golang.org/protobuf/proto"
 
 	"actordb/core"
@@ -251,21 +253,44 @@ func (s *Shard) recall() {
 	}
 	m.wait = 0
 	for _, p := range s.peers {
-		s.parcel(p.ID, &parcel{kind: parcelRecall, nonce: m.nonce})
+		s.parcel(p.ID, &parcel{kind: parcelRecall, nonce: m.nonce, at: s.journal.Last()})
 	}
 }
 
 // witness answers another replica that has forgotten its promises. One that has
 // forgotten its own cannot.
-func (s *Shard) witness(to, nonce uint64) {
+func (s *Shard) witness(to uint64, asked *parcel) {
 	if s.phase != phaseServing || s.journal.Forgotten() {
 		return
 	}
-	p := &parcel{kind: parcelWitness, nonce: nonce, term: s.term}
+	if s.leader {
+		s.yieldFor(to, uint64(asked.at))
+	}
+	p := &parcel{kind: parcelWitness, nonce: asked.nonce, term: s.term}
 	if s.leading {
 		p.at = s.journal.Last()
 	}
 	s.parcel(to, p)
+}
+
+// yieldFor hands the leadership to another voter when this leader believes that a
+// replica which has forgotten its log has more of it than it has: Raft never takes
+// back what a replica said that it had, so this leader would send it the rest for
+// ever. Its successor knows nothing yet of what the others have.
+func (s *Shard) yieldFor(forgetful, last uint64) {
+	believed, to, most := uint64(0), uint64(0), uint64(0)
+	s.node.WithProgress(func(id uint64, _ raft.ProgressType, pr tracker.Progress) {
+		switch {
+		case id == forgetful:
+			believed = pr.Match
+		case id != s.cfg.Replica && !pr.IsLearner && pr.RecentActive && pr.Match > most:
+			to, most = id, pr.Match
+		}
+	})
+	if believed > last && to != 0 {
+		s.out.Mark(markYield)
+		s.node.TransferLeader(to)
+	}
 }
 
 // witnessed takes such an answer.

@@ -240,6 +240,7 @@ const (
 	markMended         proc.Mark = "shard.journal-mended"
 	markVoidJournal    proc.Mark = "shard.journal-made-void"
 	markAbstained      proc.Mark = "shard.vote-withheld"
+	markYield          proc.Mark = "shard.leader-yields-for-forgetful"
 )
 
 // Marks lists the places of this package that tests want reached.
@@ -247,7 +248,7 @@ func Marks() []proc.Mark {
 	return []proc.Mark{markDuplicate, markInFlight, markOverload, markVoid, markRedecide, markFence, markHydrate,
 		markFromSnapshot, markFromLight, markPassivate, markSnapshot, markPrune, markCheckpoint, markForceSnapshot,
 		markExpired, markReplay, markFromCheckpoint, markDiskFull, markRefused, markBadFrame, markHistory, markResumed,
-		markNoPeer, markNotPeer, markGive, markFetch, markFetched, markRepair, markMended, markVoidJournal, markAbstained,
+		markNoPeer, markNotPeer, markGive, markFetch, markFetched, markRepair, markMended, markVoidJournal, markAbstained, markYield,
 		markLease, markFeedLive, markFeedRead, markFeedGone, markFeedRefused}
 }
 

@@ -113,7 +113,7 @@ func (s *Shard) parcelFrom(from uint64, b []byte) {
 	case parcelEntries:
 		s.lent(p)
 	case parcelRecall:
-		s.witness(from, p.nonce)
+		s.witness(from, p)
 	case parcelWitness:
 		s.witnessed(from, p)
 	default:
