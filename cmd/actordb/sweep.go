@@ -97,6 +97,11 @@ func (c *sweepCommand) Run() error {
 	if err != nil {
 		return err
 	}
+	if c.Tally != "" {
+		if err := tally(c.Tally, &c.runFlags, r); err != nil {
+			return err
+		}
+	}
 	if c.JSON {
 		if err := printJSON(r); err != nil {
 			return err
