@@ -19,7 +19,8 @@ type sweepCommand struct {
 	Budget   time.Duration `help:"Begin no further seed after this time."`
 	Jobs     int           `help:"Processes at once; 0: one per CPU."`
 	runFlags `embed:""`
-	JSON     bool `name:"json" help:"One JSON document on standard output."`
+	Tally    string `placeholder:"FILE" help:"Add a line about the sweep to this table (CSV): commit, what was swept, seeds, failures, CPU seconds."`
+	JSON     bool   `name:"json" help:"One JSON document on standard output."`
 }
 
 func (sweepCommand) Help() string {
