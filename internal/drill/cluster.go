@@ -425,8 +425,11 @@ func (c *cluster) strike(ctx context.Context, n int) error {
 	if err == nil {
 		err = c.settle(ctx)
 	}
-	x.to = time.Since(c.epoch)
+	x.to = time.Since(c.epoch) // before the next fault's own gap
 	c.strikes = append(c.strikes, x)
+	if err == nil {
+		err = c.rested(ctx)
+	}
 	return err
 }
 
@@ -462,8 +465,7 @@ func (c *cluster) mend() {
 	}
 }
 
-// settle waits until every probe got an answer to a write that it began after now,
-// and a while more. A node that ended by itself ends the drill.
+// settle waits until every probe got an answer to a write that it began after now. A node that ended by itself ends the drill.
 func (c *cluster) settle(ctx context.Context) error {
 	before := make([]int, len(c.probes))
 	for i := range c.probes {
@@ -490,6 +492,11 @@ func (c *cluster) settle(ctx context.Context) error {
 			}
 		}
 	}
+	return nil
+}
+
+// rested is a while after all is well.
+func (c *cluster) rested(ctx context.Context) error {
 	return sleep(ctx, c.between(c.cfg.Rest, 2*c.cfg.Rest))
 }
 
