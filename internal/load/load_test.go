@@ -1,6 +1,7 @@
 package load
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"math"
@@ -214,13 +215,17 @@ func TestConfig(t *testing.T) {
 	}
 }
 
-// A process's use includes that of its children.
+// A process's use includes that of its children, also when they have ended.
 func TestUsage(t *testing.T) {
 	if _, err := UsageOf(os.Getpid()); err != nil {
 		t.Skip(err)
 	}
-	cmd := exec.Command("sh", "-c", "sh -c 'i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done; read x; true'; true")
+	cmd := exec.Command("sh", "-c", "sh -c 'i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done; read x; true'; echo ended; read x")
 	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	said, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -244,6 +249,15 @@ func TestUsage(t *testing.T) {
 			t.Fatalf("used %+v", u)
 		}
 		time.Sleep(10 * time.Millisecond)
+	}
+	if _, err := in.Write([]byte("\n")); err != nil {
+		t.Fatal(err)
+	}
+	if line, err := bufio.NewReader(said).ReadString('\n'); err != nil || line != "ended\n" {
+		t.Fatalf("%q, %v", line, err)
+	}
+	if u, err := UsageOf(cmd.Process.Pid); err != nil || u.CPU < 3*time.Second/100 {
+		t.Errorf("after its child has ended: %+v, %v", u, err)
 	}
 	if _, err := UsageOf(-1); err == nil {
 		t.Error("the use of no process")

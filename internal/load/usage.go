@@ -13,7 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Usage is what a process has used so far, and those that it has started.
+// Usage is what a process has used so far, and those that it has started, also
+// those of them that have ended.
 type Usage struct {
 	CPU    time.Duration // in user and system mode, of all threads
 	Memory int64         // bytes resident
@@ -58,12 +59,12 @@ func usageOfOne(pid int) (u Usage, err error) {
 	stat := string(b)
 	fields := strings.Fields(stat[strings.LastIndexByte(stat, ')')+1:]) // the name may have anything in it
 	const state = 3                                                     // the first of these, counted from 1
-	const utime, stime, rss = 14 - state, 15 - state, 24 - state
+	const utime, cstime, rss = 14 - state, 17 - state, 24 - state       // utime, stime, and both of children that it has waited for
 	if len(fields) <= rss {
 		return u, fmt.Errorf("/proc/%d/stat: %q", pid, stat)
 	}
-	for _, i := range []int{utime, stime} {
-		n, err := strconv.ParseInt(fields[i], 10, 64)
+	for _, field := range fields[utime : cstime+1] {
+		n, err := strconv.ParseInt(field, 10, 64)
 		if err != nil {
 			return u, fmt.Errorf("/proc/%d/stat: %w", pid, err)
 		}

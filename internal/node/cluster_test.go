@@ -237,7 +237,11 @@ func TestClusterLostJournal(t *testing.T) {
 	c.serve(2)
 	within(t, "what was forgotten", func() bool {
 		for i := range 2 {
-			if _, err := os.Stat(filepath.Join(datadir.LogDir(c.made.NodeDir(3), core.ShardID(i)), journal.ForgottenName)); err == nil {
+			dir := datadir.LogDir(c.made.NodeDir(3), core.ShardID(i))
+			if _, err := os.Stat(filepath.Join(dir, journal.SegmentName(1))); err != nil {
+				return false // the mark is made before the first segment
+			}
+			if _, err := os.Stat(filepath.Join(dir, journal.ForgottenName)); err == nil {
 				return false
 			}
 		}
