@@ -31,8 +31,8 @@ type aggregate struct {
 	columns []aggColumn
 	ordered []*orderedAgg
 	scalar  bool
-	expire  int // key column, or -1
-	expired int64
+	lapse   lapse // of the key's columns
+	expired int64 // what was over when groups were last discarded
 	t       *table
 
 	hash    []uint64
@@ -224,11 +224,11 @@ func (o *aggregate) put(accs []acc, i, g int, w int64) error {
 }
 
 func (o *aggregate) commit() error {
-	if err := o.t.endStep(); err != nil || o.expire < 0 || o.c.bound <= o.expired || 2*o.t.inserted < len(o.t.hash)+o.t.state.Len() {
+	if err := o.t.endStep(); err != nil || o.lapse.col < 0 || o.over(o.lapse) <= o.expired || 2*o.t.inserted < len(o.t.hash)+o.t.state.Len() {
 		return err
 	}
-	o.expired, o.t.inserted = o.c.bound, 0
-	return o.t.discard(o.expire, o.c.bound)
+	o.expired, o.t.inserted = o.over(o.lapse), 0
+	return o.t.discard(o.lapse.col, o.expired)
 }
 
 func (o *aggregate) memBytes() int {

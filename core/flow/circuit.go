@@ -93,8 +93,8 @@ type Circuit struct {
 	sources map[Node]*core
 	outputs []*output
 	errors  *errorSink
-	late    int64 // rows excluded because their time was over
-	bound   int64 // of this step: what has an older time is late
+	late    int64   // rows excluded because their time was over
+	bounds  []int64 // of this step, by clock: what has an older time is late
 	steps   uint64
 
 	unchecked int // rows pushed since memory was looked at
@@ -128,11 +128,6 @@ func (c *Circuit) Push(source Node, in *zset.Batch) error {
 	}
 	return c.checkMemory()
 }
-
-// Advance sets the bound of this step and of those after it: rows whose time
-// is older are late, and state that only older ones need is discarded when the
-// step ends. It never goes back.
-func (c *Circuit) Advance(bound int64) { c.bound = max(c.bound, bound) }
 
 // Finish works on the end of the step, through about fuel rows. When it is
 // done, the outputs hold the step's changes.
@@ -218,9 +213,6 @@ func (c *Circuit) MemBytes() (n int) {
 // Steps is how many steps were finished.
 func (c *Circuit) Steps() uint64 { return c.steps }
 
-// Bound is what Advance has set.
-func (c *Circuit) Bound() int64 { return c.bound }
-
 // Late is how many rows (weights, without their sign) were excluded because
 // their time was over. The rows themselves come out of the late node.
 func (c *Circuit) Late() int64 { return c.late }
@@ -266,7 +258,7 @@ func (c *Circuit) Applied() {
 
 // metaVersion is the version of the circuit's own record, and of the states of
 // its operators.
-const metaVersion = 1
+const metaVersion = 2
 
 func (c *Circuit) metaKey() []byte { return append(slices.Clone(c.config.Prefix), 'c') }
 
@@ -295,7 +287,9 @@ func (c *Circuit) Checkpoint(b *disk.Batch, cut []byte) error {
 	m = binary.LittleEndian.AppendUint64(m, c.plan)
 	m = binary.AppendVarint(m, int64(c.steps))
 	m = binary.AppendVarint(m, c.late)
-	m = binary.AppendVarint(m, c.bound)
+	for _, bound := range c.bounds { // how many, the plan says
+		m = binary.AppendVarint(m, bound)
+	}
 	m = append(m, cut...)
 	b.Put(c.metaKey(), m)
 	return nil
@@ -314,7 +308,11 @@ func (c *Circuit) Restore() (cut []byte, found bool, err error) {
 	r := reader{b: m}
 	version := r.bytes(1)[0]
 	plan := binary.LittleEndian.Uint64(r.bytes(8))
-	steps, late, bound := r.varint(), r.varint(), r.varint()
+	steps, late := r.varint(), r.varint()
+	bounds := make([]int64, len(c.bounds))
+	for i := range bounds {
+		bounds[i] = r.varint()
+	}
 	if r.bad || version != metaVersion || plan != c.plan || steps < 0 || late < 0 {
 		return nil, true, &zset.DamageError{Key: c.metaKey(), What: "is of another plan or version"}
 	}
@@ -325,6 +323,6 @@ func (c *Circuit) Restore() (cut []byte, found bool, err error) {
 			}
 		}
 	}
-	c.steps, c.late, c.bound = uint64(steps), late, bound
+	c.steps, c.late, c.bounds = uint64(steps), late, bounds
 	return slices.Clone(r.b), true, nil
 }

@@ -185,23 +185,23 @@ type pass struct{ core }
 
 func (o *pass) absorb(_ int, in *zset.Batch) error { return o.emit(in) }
 
-// temporal keeps rows whose time is not over: whose column col is at or above
-// the step's bound. The others go out of late, and are counted. For a fixed
+// temporal keeps rows whose time is not over: whose column is at or above the
+// bound of its clock. The others go out of late, and are counted. For a fixed
 // bound it is linear; the bound is the circuit's, so that what reads it may
 // discard state below (see aggregate).
 type temporal struct {
 	core
-	col  int
-	late *pass
-	sel  []int32
-	rest []int32
+	lapse lapse
+	late  *pass
+	sel   []int32
+	rest  []int32
 }
 
 func (o *temporal) absorb(_ int, in *zset.Batch) error {
 	o.sel, o.rest = o.sel[:0], o.rest[:0]
-	v := in.Cols[o.col]
+	v, over := in.Cols[o.lapse.col], o.over(o.lapse)
 	for i, x := range v.I {
-		if x < o.c.bound && !v.Null(i) {
+		if x < over && !v.Null(i) {
 			o.rest = append(o.rest, int32(i))
 			w := in.W[i]
 			if w < 0 {

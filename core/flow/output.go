@@ -85,8 +85,8 @@ func (o *errorSink) first() (*row.Error, error) {
 type arrange struct {
 	core
 	a       *zset.Arrangement
-	discard int // column: rows below the bound are dropped; -1: none
-	dropped int64
+	lapse   lapse       // rows that are over are dropped
+	dropped int64       // what was over then
 	added   int         // rows since then
 	first   *zset.First // if only the first rows are wanted
 	loose   bool        // joins alone read it, once: they seal it if they want
@@ -113,43 +113,14 @@ func (o *arrange) memBytes() int { return o.a.MemBytes() }
 // looked at again, so it may be dropped late: each row that comes pays for two
 // that are looked through.
 func (o *arrange) commit() error {
-	if err := o.a.Commit(); err != nil || o.discard < 0 || o.c.bound <= o.dropped || 2*o.added < o.a.Len() {
+	if err := o.a.Commit(); err != nil || o.lapse.col < 0 || o.over(o.lapse) <= o.dropped || 2*o.added < o.a.Len() {
 		return err
 	}
-	o.dropped, o.added = o.c.bound, 0
-	return discardBelow(o.a, o.discard, o.c.bound, o.out)
-}
-
-// discardBelow takes out the rows whose column col is below bound.
-func discardBelow(a *zset.Arrangement, col int, bound int64, scratch *zset.Batch) error {
-	scratch.Clear()
-	var rows zset.Rows
-	for rows.Open(a, a.State(), nil); rows.Next(); {
-		if v := rows.B.Cols[col]; v.I[rows.I] < bound && !v.Null(rows.I) {
-			scratch.Add(&rows.B.Batch.Batch, rows.I, -rows.Old)
-			if scratch.N == row.BatchRowsMax {
-				if err := a.Add(scratch); err != nil {
-					return err
-				}
-				scratch.Clear()
-			}
-		}
+	o.dropped, o.added = o.over(o.lapse), 0
+	if o.lapse.gap > 0 {
+		return discardSessions(o.a, o.a.Key(), o.lapse, o.dropped, o.out)
 	}
-	if rows.Err != nil {
-		return rows.Err
-	}
-	err := a.Add(scratch)
-	scratch.Clear()
-	if err != nil {
-		return err
-	}
-	for {
-		if done, err := a.Seal(1 << 20); err != nil {
-			return err
-		} else if done {
-			return a.Commit()
-		}
-	}
+	return discardBelow(o.a, o.lapse.col, o.dropped, o.out)
 }
 
 func (o *arrange) attach(store zset.Store, prefix []byte) { o.a.Attach(store, prefix) }

@@ -20,6 +20,7 @@ type Plan struct {
 	shared map[string]Node // arrangements and temporal filters, by what they are
 	lates  map[Node]Node
 	outs   []Node
+	clocks int
 	err    error
 }
 
@@ -151,10 +152,10 @@ func (p *Plan) Union(ins ...Node) Node {
 }
 
 // arrange returns the arrangement of a node by an order; there is one of each.
-func (p *Plan) arrange(in Node, o zset.Order) Node { return p.arrangeTimed(in, o, -1) }
+func (p *Plan) arrange(in Node, o zset.Order) Node { return p.arrangeTimed(in, o, never) }
 
-func (p *Plan) arrangeTimed(in Node, o zset.Order, discard int) Node {
-	name := fmt.Sprint(in, o.Key, o.Sorts, discard)
+func (p *Plan) arrangeTimed(in Node, o zset.Order, l lapse) Node {
+	name := fmt.Sprint(in, o.Key, o.Sorts, l)
 	if n, ok := p.shared[name]; ok {
 		return n
 	}
@@ -162,8 +163,8 @@ func (p *Plan) arrangeTimed(in Node, o zset.Order, discard int) Node {
 		return -1
 	}
 	types := p.Types(in)
-	n := p.add(fmt.Sprint("arrange ", o, discard), types, []Node{in}, func(k core, _ []op) op {
-		return &arrange{core: k, a: zset.NewArrangement(types, o), discard: discard}
+	n := p.add(fmt.Sprint("arrange ", o, l), types, []Node{in}, func(k core, _ []op) op {
+		return &arrange{core: k, a: zset.NewArrangement(types, o), lapse: l}
 	})
 	p.shared[name] = n
 	return n
@@ -348,10 +349,10 @@ func (x nullTest) Eval(in *row.Batch, out *row.Vector, _ *row.Errors) {
 }
 
 // Distinct keeps each row once.
-func (p *Plan) Distinct(in Node) Node { return p.distinctTimed(in, -1) }
+func (p *Plan) Distinct(in Node) Node { return p.distinctTimed(in, never) }
 
-func (p *Plan) distinctTimed(in Node, discard int) Node {
-	a := p.arrangeTimed(in, p.wholeRow(in), discard)
+func (p *Plan) distinctTimed(in Node, l lapse) Node {
+	a := p.arrangeTimed(in, p.wholeRow(in), l)
 	return p.reads("distinct", p.Types(in), func(k core, ops []op) op { return &distinct{core: k, in: arranged(ops, a)} }, a)
 }
 
@@ -366,11 +367,13 @@ func (p *Plan) Set(kind SetKind, l, r Node) Node {
 	}, la, ra)
 }
 
-// DistinctUntil is Distinct of rows with a time in column col: below the
-// circuit's bound rows stay in the result as they are, and more of them are late.
-func (p *Plan) DistinctUntil(in Node, col int) Node {
-	t := p.Temporal(in, col)
-	return p.expired(p.distinctTimed(t, col), t)
+// DistinctUntil is Distinct of rows of which a column expires.
+func (p *Plan) DistinctUntil(in Node, e Expiry) Node {
+	t, l, ok := p.expiry(in, upTo(len(p.Types(in))), e)
+	if !ok {
+		return -1
+	}
+	return p.expired(p.distinctTimed(t, l), t)
 }
 
 // expired makes the late rows of a temporal filter those of a node.
@@ -381,26 +384,12 @@ func (p *Plan) expired(n, temporal Node) Node {
 	return n
 }
 
-// expiry is the column by which an operator expires: that of its key which
-// expire names, counted from 1, or -1. Rows that are late are filtered out.
-func (p *Plan) expiry(in Node, key []int, expire int) (filtered Node, col int, ok bool) {
-	switch {
-	case expire <= 0:
-		return in, -1, true
-	case expire > len(key):
-		p.fail("only a column of the key can expire")
-		return in, -1, false
-	}
-	in = p.Temporal(in, key[expire-1])
-	return in, key[expire-1], in >= 0
-}
-
 // TopK keeps of each partition the rows from Offset to Offset+Limit by Sorts.
 type TopK struct {
 	Partition     []int
 	Sorts         []row.Sort
-	Offset, Limit int64 // Limit < 0: all
-	Expire        int   // as in Aggregate, of Partition
+	Offset, Limit int64  // Limit < 0: all
+	Expire        Expiry // of Partition
 }
 
 // TopK adds ORDER BY … LIMIT, within partitions if there are any.
@@ -408,11 +397,11 @@ func (p *Plan) TopK(in Node, t TopK) Node {
 	if t.Offset < 0 {
 		return p.fail("OFFSET must not be negative")
 	}
-	from, discard, ok := p.expiry(in, t.Partition, t.Expire)
+	from, l, ok := p.expiry(in, t.Partition, t.Expire)
 	if !ok {
 		return -1
 	}
-	a := p.arrangeTimed(from, zset.Order{Key: t.Partition, Sorts: t.Sorts}, discard)
+	a := p.arrangeTimed(from, zset.Order{Key: t.Partition, Sorts: t.Sorts}, l)
 	const most = math.MaxInt64 / 4
 	limit := min(t.Limit, most)
 	if limit < 0 {
@@ -426,27 +415,31 @@ func (p *Plan) TopK(in Node, t TopK) Node {
 		}
 		return o
 	}, a)
-	if t.Expire > 0 {
+	if t.Expire.Col > 0 {
 		return p.expired(n, from)
 	}
 	return n
 }
 
-// Temporal drops rows whose time is below the circuit's bound; they come out of
-// Late(n) and are counted. There is one filter for each column of a node.
-func (p *Plan) Temporal(in Node, col int) Node {
-	name := fmt.Sprint("temporal ", in, col)
+// Temporal drops rows whose column col is over; they come out of Late(n) and are
+// counted. There is one filter for each column and expiry of a node.
+func (p *Plan) Temporal(in Node, col int, e Expiry) Node {
+	name := fmt.Sprint("temporal ", in, col, e.Clock, e.After)
 	if n, ok := p.shared[name]; ok {
 		return n
 	}
-	if !p.columns("temporal filter", in, []int{col}) || !p.Types(in)[col].Fixed() {
+	switch {
+	case !p.columns("temporal filter", in, []int{col}) || !p.Types(in)[col].Fixed():
 		return p.fail("temporal filter: column %d is no time", col)
+	case e.Clock < 0 || e.Clock >= ClocksMax || e.After < 0:
+		return p.fail("temporal filter: clock %d, after %d; there are %d clocks, and time goes on", e.Clock, e.After, ClocksMax)
 	}
+	p.clocks = max(p.clocks, e.Clock+1)
 	types := p.Types(in)
 	// The late node comes first: who reads it comes after both.
 	l := p.add("late rows", types, nil, func(k core, _ []op) op { return &pass{k} })
-	n := p.add(fmt.Sprint("temporal filter ", col), types, []Node{in}, func(k core, ops []op) op {
-		return &temporal{core: k, col: col, late: ops[l].(*pass)}
+	n := p.add(fmt.Sprint("temporal filter ", col, e.Clock, e.After), types, []Node{in}, func(k core, ops []op) op {
+		return &temporal{core: k, lapse: lapse{col: col, clock: e.Clock, after: e.After}, late: ops[l].(*pass)}
 	})
 	p.lates[n] = l
 	p.shared[name] = n
@@ -500,7 +493,10 @@ func (p *Plan) Build(config Config) (*Circuit, error) {
 	if config.MemoryBytes == 0 {
 		config.MemoryBytes = memoryDefault
 	}
-	c := &Circuit{config: config, sources: map[Node]*core{}, bound: math.MinInt64}
+	c := &Circuit{config: config, sources: map[Node]*core{}, bounds: make([]int64, p.clocks)}
+	for i := range c.bounds {
+		c.bounds[i] = math.MinInt64
+	}
 	outs := make([][]edge, len(p.nodes))
 	for i, n := range p.nodes {
 		for port, in := range n.inputs {
@@ -519,7 +515,7 @@ func (p *Plan) Build(config Config) (*Circuit, error) {
 		c.outputs = append(c.outputs, c.ops[n].(*output))
 	}
 	c.errors = &errorSink{
-		arrange: arrange{core: core{c: c}, a: zset.NewArrangement(errorTypes(), zset.Order{}), discard: -1},
+		arrange: arrange{core: core{c: c}, a: zset.NewArrangement(errorTypes(), zset.Order{}), lapse: never},
 		in:      zset.NewBatch(errorTypes()),
 	}
 	c.ops = append(c.ops, c.errors)

@@ -14,10 +14,7 @@ type Aggregate struct {
 	Key    []int
 	Scalar bool
 	Aggs   []Agg
-	// Expire, if above 0, is 1 plus the index in Key of a time: groups below the
-	// circuit's bound stay in the result as they are, their state is discarded,
-	// and rows for them are late (see Plan.Late).
-	Expire int
+	Expire Expiry // of Key
 }
 
 // Aggregate adds an aggregate. Arguments are columns: compute them before.
@@ -28,12 +25,12 @@ func (p *Plan) Aggregate(in Node, spec Aggregate) Node {
 	if spec.Scalar && len(spec.Key) > 0 {
 		return p.fail("aggregate: with a key no row stands for no rows")
 	}
-	in, _, ok := p.expiry(in, spec.Key, spec.Expire)
+	in, l, ok := p.expiry(in, spec.Key, spec.Expire)
 	if !ok {
 		return -1
 	}
-	expire := spec.Expire - 1
-	b := aggBuilder{p: p, in: in, spec: spec, expire: expire, ports: []aggPort{{key: spec.Key}}, inputs: []Node{in}}
+	l.col = spec.Expire.Col - 1 // where the key is by itself
+	b := aggBuilder{p: p, in: in, spec: spec, lapse: l, ports: []aggPort{{key: spec.Key}}, inputs: []Node{in}}
 	for _, k := range spec.Key {
 		b.keyTypes = append(b.keyTypes, p.Types(in)[k])
 	}
@@ -50,7 +47,7 @@ func (p *Plan) Aggregate(in Node, spec Aggregate) Node {
 		for i, a := range b.accs {
 			accs[i] = newAcc(a.agg, a.arg, a.out)
 		}
-		o := &aggregate{core: k, ports: b.ports, columns: b.columns, scalar: spec.Scalar, expire: expire, t: newTable(b.keyTypes, accs)}
+		o := &aggregate{core: k, ports: b.ports, columns: b.columns, scalar: spec.Scalar, lapse: l, t: newTable(b.keyTypes, accs)}
 		for i, x := range b.ordered {
 			y := x
 			y.in = arranged(ops, b.reads[i])
@@ -58,7 +55,7 @@ func (p *Plan) Aggregate(in Node, spec Aggregate) Node {
 		}
 		return o
 	})
-	if spec.Expire > 0 {
+	if spec.Expire.Col > 0 {
 		return p.expired(n, in)
 	}
 	return n
@@ -69,7 +66,7 @@ type aggBuilder struct {
 	p        *Plan
 	in       Node
 	spec     Aggregate
-	expire   int
+	lapse    lapse
 	keyTypes []row.Type
 
 	ports   []aggPort
@@ -111,7 +108,7 @@ func (b *aggBuilder) add(a Agg) row.Type {
 		b.addOrdered(a, arg, out)
 	case a.Distinct:
 		// The values of each key, each once, are a relation of their own.
-		values := p.distinctTimed(b.argument(a, nil), b.expire)
+		values := p.distinctTimed(b.argument(a, nil), b.lapse)
 		k := len(b.spec.Key)
 		b.ports = append(b.ports, aggPort{key: upTo(k), accs: []int{len(b.accs)}})
 		b.inputs = append(b.inputs, values)
@@ -168,9 +165,9 @@ func (b *aggBuilder) addOrdered(a Agg, arg, out row.Type) {
 	}
 	values := b.argument(a, order)
 	if a.Distinct {
-		values = p.distinctTimed(values, b.expire)
+		values = p.distinctTimed(values, b.lapse)
 	}
-	from := p.arrangeTimed(values, zset.Order{Key: upTo(k), Sorts: sorts}, b.expire)
+	from := p.arrangeTimed(values, zset.Order{Key: upTo(k), Sorts: sorts}, b.lapse)
 	b.columns = append(b.columns, aggColumn{-1, len(b.ordered)})
 	b.ordered = append(b.ordered, orderedAgg{agg: a, arg: k + len(order), out: out})
 	b.reads = append(b.reads, from)
@@ -181,7 +178,11 @@ type Window struct {
 	Partition []int
 	Sorts     []row.Sort
 	Funcs     []WindowFunc
-	Expire    int // as in Aggregate, of Partition
+	Expire    Expiry // of Partition, unless Session
+	// Session makes Expire one of the first column of Sorts (its Col is 1), for
+	// sessions with this gap: one is over as a whole when no row that is not late can
+	// be a part of it, so a gap after Expire.After has passed since it ended.
+	Session int64
 }
 
 // Window adds a window: the input's columns, then one for each function.
@@ -202,11 +203,18 @@ func (p *Plan) Window(in Node, spec Window) Node {
 		}
 		types, accs = append(types, t), append(accs, a)
 	}
-	from, discard, ok := p.expiry(in, spec.Partition, spec.Expire)
+	key := spec.Partition
+	if spec.Session > 0 && len(spec.Sorts) > 0 {
+		key = []int{spec.Sorts[0].Col}
+	}
+	from, l, ok := p.expiry(in, key, spec.Expire)
 	if !ok {
 		return -1
 	}
-	a := p.arrangeTimed(from, zset.Order{Key: spec.Partition, Sorts: spec.Sorts}, discard)
+	if l.gap = spec.Session; l.gap > 0 {
+		l.after += l.gap
+	}
+	a := p.arrangeTimed(from, zset.Order{Key: spec.Partition, Sorts: spec.Sorts}, l)
 	all := append(slices.Clone(p.Types(in)), types...)
 	inTypes := p.Types(in)
 	n := p.reads(fmt.Sprint("window ", spec), all, func(k core, ops []op) op {
@@ -219,7 +227,7 @@ func (p *Plan) Window(in Node, spec Window) Node {
 		}
 		return o
 	}, a)
-	if spec.Expire > 0 {
+	if spec.Expire.Col > 0 {
 		return p.expired(n, from)
 	}
 	return n

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"math/big"
+	"math/rand/v2"
 	"slices"
 	"testing"
 
@@ -261,12 +262,14 @@ func TestErrorComesAndGoes(t *testing.T) {
 func expiring(p *Plan, s Node) (nodes []Node, naive []func(nrel) nrel) {
 	part := []int{0}
 	sorts, ns := []row.Sort{{Col: 1}}, []nsort{{col: 1}}
-	agg := Aggregate{Key: part, Expire: 1, Aggs: []Agg{{Kind: CountRows}, {Kind: SumOf, Arg: 1}, {Kind: Min, Arg: 1}, {Kind: Count, Arg: 1, Distinct: true}}}
+	agg := Aggregate{Key: part, Expire: Expiry{Col: 1}, Aggs: []Agg{{Kind: CountRows}, {Kind: SumOf, Arg: 1}, {Kind: Min, Arg: 1}, {Kind: Count, Arg: 1, Distinct: true}}}
+	sessions := []WindowFunc{{Kind: SessionStart, Offset: 1}, {Kind: SessionEnd, Offset: 1}}
 	funcs := []WindowFunc{{Kind: RowNumber}, {Kind: WindowAgg, Agg: SumOf, Arg: 1, Frame: DefaultFrame()}}
 	nodes = []Node{
-		p.Aggregate(s, agg), p.DistinctUntil(s, 0),
-		p.TopK(s, TopK{Partition: part, Sorts: sorts, Limit: 2, Expire: 1}),
-		p.Window(s, Window{Partition: part, Sorts: sorts, Funcs: funcs, Expire: 1}),
+		p.Aggregate(s, agg), p.DistinctUntil(s, Expiry{Col: 1}),
+		p.TopK(s, TopK{Partition: part, Sorts: sorts, Limit: 2, Expire: Expiry{Col: 1}}),
+		p.Window(s, Window{Partition: part, Sorts: sorts, Funcs: funcs, Expire: Expiry{Col: 1}}),
+		p.Window(s, Window{Partition: []int{1}, Sorts: []row.Sort{{Col: 0}}, Funcs: sessions, Session: 1, Expire: Expiry{Col: 1}}),
 	}
 	return nodes, []func(nrel) nrel{
 		func(in nrel) nrel {
@@ -275,6 +278,7 @@ func expiring(p *Plan, s Node) (nodes []Node, naive []func(nrel) nrel) {
 		func(in nrel) nrel { return nset(Intersect, in, in) },
 		func(in nrel) nrel { return ntopk(in, part, ns, 0, 2) },
 		func(in nrel) nrel { return nwindow(in, part, ns, funcs) },
+		func(in nrel) nrel { return nwindow(in, []int{1}, []nsort{{col: 0}}, sessions) },
 	}
 }
 
@@ -299,7 +303,7 @@ func TestLateness(t *testing.T) {
 		for range rapid.IntRange(1, 10).Draw(t, "steps") {
 			if rapid.Bool().Draw(t, "advance") {
 				bound = max(bound, rapid.Int64Range(0, 6).Draw(t, "bound"))
-				c.Advance(bound)
+				c.Advance(0, bound)
 			}
 			b := zset.NewBatch(types)
 			for range rapid.IntRange(0, 5).Draw(t, "rows") {
@@ -349,6 +353,53 @@ func TestLateness(t *testing.T) {
 	})
 }
 
+// A session's state goes when no row that is not late can be a part of it, and not
+// before: also where one row would have joined two.
+func TestSessionsExpire(t *testing.T) {
+	const gap = 3
+	sorts, ns, part := []row.Sort{{Col: 0}}, []nsort{{col: 0}}, []int{1}
+	funcs := []WindowFunc{{Kind: SessionStart, Offset: gap}, {Kind: SessionEnd, Offset: gap}}
+	gone := false
+	for seed := range uint64(300) {
+		r := rand.New(rand.NewPCG(seed, 1))
+		p := NewPlan()
+		types := []row.Type{tInt, tInt}
+		s := p.Source(types)
+		n := p.Window(s, Window{Partition: part, Sorts: sorts, Funcs: funcs, Session: gap, Expire: Expiry{Col: 1, After: gap}})
+		o := p.Output(n)
+		c := mustBuild(t, p, Config{})
+		bound := int64(0)
+		c.Advance(0, bound)
+		var applied nrel
+		result := bag{}
+		for range 40 {
+			b := zset.NewBatch(types)
+			for range r.IntN(4) {
+				x := nrow{bound - 2*gap + r.Int64N(6*gap), r.Int64N(2)}
+				if x[0].(int64)+gap >= bound {
+					applied.rows = append(applied.rows, x)
+				}
+				addRow(b, x, 1)
+			}
+			step(t, c, s, b)
+			result.add(c.Output(o))
+			if want := (bag{}).of(nwindow(applied, part, ns, funcs).rows); fmt.Sprint(result) != fmt.Sprint(want) {
+				t.Fatalf("seed %d, bound %d: have %v, want %v", seed, bound, result, want)
+			}
+			bound += r.Int64N(4)
+			c.Advance(0, bound)
+		}
+		for _, x := range c.ops {
+			if a, ok := x.(*arrange); ok && a.lapse.gap > 0 {
+				gone = gone || a.a.Len() < len(applied.rows)/2
+			}
+		}
+	}
+	if !gone {
+		t.Error("no session was ever discarded")
+	}
+}
+
 // State below the bound is really gone.
 func TestDiscard(t *testing.T) {
 	p := NewPlan()
@@ -362,7 +413,7 @@ func TestDiscard(t *testing.T) {
 		for i := range int64(300) {
 			addRow(b, nrow{window*10 + i%10, i}, 1)
 		}
-		c.Advance(window * 10)
+		c.Advance(0, window*10)
 		step(t, c, s, b)
 		if window == 20 {
 			peak = c.MemBytes()
@@ -492,7 +543,7 @@ func TestPlanMistakes(t *testing.T) {
 		"ntile of none":    func(p *Plan, s Node) { p.Window(s, Window{Funcs: []WindowFunc{{Kind: Ntile}}}) },
 		"negative offset":  func(p *Plan, s Node) { p.TopK(s, TopK{Offset: -1}) },
 		"no node":          func(p *Plan, s Node) { p.Distinct(77) },
-		"expiry of no key": func(p *Plan, s Node) { p.Aggregate(s, Aggregate{Key: []int{0}, Expire: 2}) },
+		"expiry of no key": func(p *Plan, s Node) { p.Aggregate(s, Aggregate{Key: []int{0}, Expire: Expiry{Col: 2}}) },
 		"late of a source": func(p *Plan, s Node) { p.Output(p.Late(s)) },
 	} {
 		p := NewPlan()

@@ -16,6 +16,7 @@ type EventType struct {
 	Name     tree.Name
 	Fields   []row.Field // of the payload, numbered from 1 in the order of the columns
 	Personal []bool      // of each field: it stands with the personal columns
+	Timing   *Timing     // nil: nothing about it is ever final
 	table    *plan.Table
 }
 
@@ -37,6 +38,18 @@ const (
 	colPrincipal
 	systemCols
 )
+
+// watermark is a column more of types that declare a lateness: that of the type when
+// the event was recorded.
+var watermark = row.Column{Name: "watermark", Type: row.Of(row.Timestamptz), NotNull: true}
+
+// fieldCol is the column of a type's first field.
+func (t *EventType) fieldCol() int {
+	if t.Timing != nil {
+		return systemCols + 1
+	}
+	return systemCols
+}
 
 // A Projection is a query with a name.
 type Projection struct {
@@ -77,6 +90,9 @@ func fullName(schema, name string) string {
 // Table implements plan.Catalog.
 func (c *Catalog) Table(schema, name string) (*plan.Table, bool) {
 	full := fullName(schema, name)
+	if full == LateEvents {
+		return lateTable, true
+	}
 	if t := c.types[full]; t != nil {
 		return t.table, true
 	}
@@ -114,6 +130,9 @@ func (c *Catalog) Execute(s tree.Statement) error {
 // room refuses a name that is taken, and one too many.
 func (c *Catalog) room(name tree.Name, ifNotExists bool) (full string, err error) {
 	full = fullName(name.Schema, name.Name)
+	if name.Schema == SystemSchema {
+		return "", sqlerr.At(name.Pos, insufficientPrivilege, "schema %q is the database's own", name.Schema).Hint("choose another name")
+	}
 	if _, taken := c.Table(name.Schema, name.Name); taken {
 		if ifNotExists {
 			return "", nil
@@ -136,6 +155,9 @@ func (c *Catalog) createEventType(s *tree.CreateEventType) error {
 		return err
 	}
 	t := &EventType{Name: s.Name, table: &plan.Table{Name: full, Schema: slices.Clone(system)}}
+	if len(s.Options) > 0 {
+		t.table.Schema = append(t.table.Schema, watermark)
+	}
 	for i, col := range s.Columns {
 		typ, err := plan.TypeOf(col.Type)
 		if err != nil {
@@ -154,6 +176,16 @@ func (c *Catalog) createEventType(s *tree.CreateEventType) error {
 	}
 	if err := row.CheckFields(t.Fields); err != nil {
 		return err
+	}
+	if t.Timing, err = timing(s); err != nil {
+		return err
+	}
+	if t.Timing != nil {
+		t.table.Clock = &plan.Clock{Time: colEventTime, Closed: len(t.table.Schema), Correction: t.Timing.Correction,
+			Shown: []int{colKey, colSeq, colEventTime, colCommitTime, colPrincipal, systemCols}}
+		if t.Timing.Source, err = t.source(s); err != nil {
+			return err
+		}
 	}
 	c.types[full] = t
 	c.order = append(c.order, full)
@@ -177,7 +209,9 @@ func (c *Catalog) createProjection(s *tree.CreateProjection) error {
 		made.names = append(made.names, col.Name)
 		made.table.Schema = append(made.table.Schema, row.Column{Name: col.Name, Type: col.Type})
 	}
-	made.Uses = tablesOf(p.Root, nil)
+	if made.Uses = tablesOf(p.Root, nil); slices.Contains(made.Uses, LateEvents) {
+		return sqlerr.Unsupported(s.Name.Pos, LateEvents+" in a projection: it tells of all projections")
+	}
 	c.projections[full] = made
 	c.order = append(c.order, full)
 	return nil

@@ -1,6 +1,8 @@
 package view
 
 import (
+	"slices"
+
 	"actordb/core"
 	"actordb/core/journal"
 	"actordb/core/row"
@@ -16,10 +18,19 @@ type intake struct {
 	place    []int      // where a column of the table is decoded: in one (plain) or the other
 	one      *row.Batch // of a payload, and of the personal columns
 	other    *row.Batch
+	times    *tracker // nil: of a type without lateness
+	named    []byte   // scratch: the name of a source
 }
 
 func newIntake(t *EventType) (*intake, error) {
-	in := &intake{event: t, rows: zset.NewBatch(t.table.Schema.Types())}
+	types := t.table.Schema.Types()
+	if t.Timing != nil {
+		types = append(types, row.Of(row.Timestamptz)) // plan.Clock.Closed
+	}
+	in := &intake{event: t, rows: zset.NewBatch(types)}
+	if t.Timing != nil {
+		in.times = newTracker(*t.Timing)
+	}
 	var plain, personal []int
 	for i := range t.Fields {
 		if t.Personal[i] {
@@ -62,11 +73,35 @@ func (in *intake) take(e *core.Event) error {
 		if in.event.Personal[i] {
 			from = in.other
 		}
-		b.Cols[systemCols+i].AppendRow(from.Cols[at], 0)
+		b.Cols[in.event.fieldCol()+i].AppendRow(from.Cols[at], 0)
+	}
+	if in.times != nil { // asked for once more, the watermark is the same until the block ends
+		mark := in.times.at(micros(e.Committed))
+		b.Cols[systemCols].AppendInt(mark)
+		b.Cols[len(b.Cols)-1].AppendInt(in.times.closed(mark))
 	}
 	b.N++
 	b.W = append(b.W, 1)
 	return nil
+}
+
+// closed is what is closed for a type's events that come after a cut.
+func (in *intake) closed(cut core.Timestamp) int64 { return in.times.closed(in.times.at(micros(cut))) }
+
+// seen takes the times of the rows from a place on into account, those of a block.
+func (in *intake) seen(from int) {
+	if in.times == nil || from == in.rows.N {
+		return
+	}
+	at := in.times.Source
+	for i := from; i < in.rows.N; i++ {
+		in.named = in.named[:0]
+		if at >= 0 && !in.rows.Cols[at].Null(i) {
+			in.named = in.rows.Cols[at].AppendText(append(in.named, '.'), i) // apart from null
+		}
+		in.times.see(in.named, in.rows.Cols[colEventTime].I[i], in.rows.Cols[colCommitTime].I[i])
+	}
+	in.times.advance()
 }
 
 // micros is a timestamp as SQL has it, rounded down.
@@ -81,6 +116,8 @@ func micros(t core.Timestamp) int64 {
 // takeBlock gives each event of a block to the intake of its type, and to undecodable
 // those that cannot be read.
 func takeBlock(intakes map[string]*intake, b *journal.Block, undecodable func(*core.Event, error)) {
+	var timed []*intake
+	var from []int // their rows before the block
 	for i := range b.Types {
 		t := &b.Types[i]
 		for _, ordinal := range t.Rows {
@@ -89,9 +126,15 @@ func takeBlock(intakes map[string]*intake, b *journal.Block, undecodable func(*c
 			if in == nil {
 				continue
 			}
+			if in.times != nil && !slices.Contains(timed, in) {
+				timed, from = append(timed, in), append(from, in.rows.N)
+			}
 			if err := in.take(&e); err != nil {
 				undecodable(&e, err)
 			}
 		}
+	}
+	for i, in := range timed {
+		in.seen(from[i])
 	}
 }

@@ -120,9 +120,7 @@ func (c *Catalog) projectionRun(j *Job, full string, asOf *plan.AsOf, o Options,
 	if r := made[key]; r != nil {
 		return r, nil
 	}
-	proj := c.projections[full]
-	core.Assert(proj != nil, "a plan reads %s, which the catalog does not have", full)
-	p, err := plan.Query(proj.Query, plan.Options{Catalog: c, View: true})
+	p, err := c.planOf(full)
 	if err != nil {
 		return nil, err
 	}
@@ -131,6 +129,16 @@ func (c *Catalog) projectionRun(j *Job, full string, asOf *plan.AsOf, o Options,
 		made[key] = r
 	}
 	return r, err
+}
+
+// planOf is the query of a projection, or of LateEvents.
+func (c *Catalog) planOf(full string) (*plan.Plan, error) {
+	if full == LateEvents {
+		return c.latePlan()
+	}
+	proj := c.projections[full]
+	core.Assert(proj != nil, "a plan reads %s, which the catalog does not have", full)
+	return plan.Query(proj.Query, plan.Options{Catalog: c, View: true})
 }
 
 func (j *Job) intake(full string, t *EventType) (*intake, error) {
@@ -221,6 +229,9 @@ func (j *Job) Finish(cut core.Timestamp, fuel int) (done bool, err error) {
 		}
 	}
 	j.at, j.cut = 0, cut
+	if !j.once {
+		j.close()
+	}
 	for _, r := range j.runs {
 		r.pushed = false
 	}
@@ -228,6 +239,29 @@ func (j *Job) Finish(cut core.Timestamp, fuel int) (done bool, err error) {
 		in.rows.Clear()
 	}
 	return true, nil
+}
+
+// close lets circuits discard what can change no more after the cut.
+func (j *Job) close() {
+	for _, r := range j.runs {
+		for i, t := range r.program.Clocks() {
+			if closed := j.intakes[t.Name].closed(j.cut); closed != row.NegInfinity {
+				r.query.Close(i, closed)
+			}
+		}
+	}
+}
+
+// Watermark is how far the times of a type's events had come at the last cut, and
+// what was closed, in microseconds since 1970. A type that declares no lateness, that
+// the job does not read, or that had no event, has none.
+func (j *Job) Watermark(full string) (mark, closed int64, ok bool) {
+	in := j.intakes[full]
+	if in == nil || in.times == nil {
+		return 0, 0, false
+	}
+	mark = in.times.at(micros(j.cut))
+	return mark, in.times.closed(mark), mark != row.NegInfinity
 }
 
 func (j *Job) fail(err error) error {

@@ -5,6 +5,9 @@
 //	job.go       the circuits of a query and of the projections that it reads, fed
 //	             with those rows, a step for each cut
 //	view.go      a job that goes on, with its answer kept: a materialized view
+//	timing.go    what an event type declares about the times of its events
+//	watermark.go how far these have come, from the blocks alone
+//	late.go      which events came too late for a window
 //
 // Blocks come from core/feed, in the order of time, cut by cut. One mechanism
 // serves all reads: a query on demand is a job that takes all blocks up to a cut
@@ -18,6 +21,8 @@
 //	    has no row; it never makes others disappear.
 //	A3  What a job holds in memory has a limit; beyond it the job ends with SQLSTATE
 //	    53200, and nothing else does.
+//	A4  An event counts in every window that was not closed when it came, and in
+//	    system.late_events for every other. What is closed, the journals say.
 package view
 
 import (

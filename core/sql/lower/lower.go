@@ -39,6 +39,7 @@ type Program struct {
 	order   []row.Sort
 	output  int
 	rows    []constant
+	clocks  []*plan.Table // of the circuit, by number
 }
 
 // constant is what a source of VALUES holds.
@@ -87,8 +88,9 @@ type lowering struct {
 
 // lowered is a relation as a node, and where its columns are.
 type lowered struct {
-	node flow.Node
-	at   map[int]int
+	node   flow.Node
+	at     map[int]int
+	closes []plan.Closing // see closing.go
 }
 
 func (l *lowering) types(x *lowered) []row.Type { return l.p.flow.Types(x.node) }
@@ -102,6 +104,7 @@ func (l *lowering) rel(r *plan.Rel) *lowered {
 	if x.node < 0 {
 		panic(sqlerr.Unsupported(r.Pos, "this part of the query"))
 	}
+	x.closes = l.closing(r)
 	l.done[r] = x
 	return x
 }
@@ -125,31 +128,36 @@ func (l *lowering) make(r *plan.Rel) *lowered {
 		}
 		node := f.Source(types)
 		l.p.Sources = append(l.p.Sources, Source{r.Table.Name, r.Source, r.AsOf, node})
-		return &lowered{node, positions(r.Cols)}
+		return &lowered{node: node, at: positions(r.Cols)}
 	case plan.Values:
 		return l.values(r)
 	case plan.Project:
 		in := l.rel(r.In[0])
-		return &lowered{f.Project(in.node, l.exprs(in, r.Exprs)...), positions(r.Cols)}
+		return &lowered{node: f.Project(in.node, l.exprs(in, r.Exprs)...), at: positions(r.Cols)}
 	case plan.Filter:
 		in := l.rel(r.In[0])
-		return &lowered{f.Filter(in.node, l.expr(in, r.Pred)), in.at}
+		return &lowered{node: f.Filter(in.node, l.expr(in, r.Pred)), at: in.at}
 	case plan.Join:
 		return l.join(r)
 	case plan.Aggregate:
 		return l.aggregate(r)
 	case plan.Distinct:
-		return &lowered{f.Distinct(l.exact(l.rel(r.In[0]), r.Cols).node), positions(r.Cols)}
+		in := l.exact(l.rel(r.In[0]), r.Cols)
+		if e := l.expiry(in, in.closes, ids(r.Cols)); e.Col > 0 {
+			return &lowered{node: f.DistinctUntil(in.node, e), at: positions(r.Cols)}
+		}
+		return &lowered{node: f.Distinct(in.node), at: positions(r.Cols)}
 	case plan.SetOp:
 		a, b := l.exact(l.rel(r.In[0]), r.In[0].Cols), l.exact(l.rel(r.In[1]), r.In[1].Cols)
 		if r.Set == plan.UnionAll {
-			return &lowered{f.Union(a.node, b.node), positions(r.Cols)}
+			return &lowered{node: f.Union(a.node, b.node), at: positions(r.Cols)}
 		}
 		kind := map[plan.SetKind]flow.SetKind{plan.ExceptAll: flow.ExceptAll, plan.Except: flow.Except, plan.IntersectAll: flow.IntersectAll, plan.Intersect: flow.Intersect}[r.Set]
-		return &lowered{f.Set(kind, a.node, b.node), positions(r.Cols)}
+		return &lowered{node: f.Set(kind, a.node, b.node), at: positions(r.Cols)}
 	case plan.TopK:
 		in := l.exact(l.rel(r.In[0]), r.Cols)
-		return &lowered{f.TopK(in.node, flow.TopK{Partition: l.columns(in, r.Keys), Sorts: l.sorts(in, r.Order), Offset: r.Offset, Limit: r.Limit}), in.at}
+		return &lowered{node: f.TopK(in.node, flow.TopK{Partition: l.columns(in, r.Keys), Sorts: l.sorts(in, r.Order), Offset: r.Offset, Limit: r.Limit,
+			Expire: l.expiry(in, in.closes, r.Keys)}), at: in.at}
 	case plan.Window:
 		return l.window(r)
 	case plan.Expand:
@@ -175,7 +183,7 @@ func (l *lowering) exact(x *lowered, cols []plan.Col) *lowered {
 	if same {
 		return x
 	}
-	return &lowered{l.p.flow.Project(x.node, exprs...), positions(cols)}
+	return &lowered{node: l.p.flow.Project(x.node, exprs...), at: positions(cols), closes: x.closes}
 }
 
 // local gives an expression the positions of a relation's columns.
@@ -243,7 +251,7 @@ func (l *lowering) with(x *lowered, list []*expr.Node) (*lowered, []int) {
 	if len(exprs) == len(types) {
 		return x, at
 	}
-	return &lowered{l.p.flow.Project(x.node, exprs...), x.at}, at
+	return &lowered{node: l.p.flow.Project(x.node, exprs...), at: x.at, closes: x.closes}, at
 }
 
 // values computes rows of constants now.
@@ -269,7 +277,7 @@ func (l *lowering) values(r *plan.Rel) *lowered {
 	}
 	node := l.p.flow.Source(types)
 	l.p.rows = append(l.p.rows, constant{node, b})
-	return &lowered{node, positions(r.Cols)}
+	return &lowered{node: node, at: positions(r.Cols)}
 }
 
 // join finds the equal keys in a join's condition; the rest stays a condition.
@@ -310,7 +318,7 @@ func (l *lowering) join(r *plan.Rel) *lowered {
 	j.NullAware = r.NullAware
 	node := l.p.flow.Join(j)
 	if r.Kind == plan.Semi || r.Kind == plan.Anti {
-		return &lowered{node, left.at}
+		return &lowered{node: node, at: left.at}
 	}
 	both.node = node
 	return both
@@ -368,7 +376,7 @@ func zero(t row.Type) []byte {
 
 func (l *lowering) aggregate(r *plan.Rel) *lowered {
 	in := l.rel(r.In[0])
-	spec := flow.Aggregate{Key: l.columns(in, r.Keys), Scalar: len(r.Keys) == 0}
+	spec := flow.Aggregate{Key: l.columns(in, r.Keys), Scalar: len(r.Keys) == 0, Expire: l.expiry(in, in.closes, r.Keys)}
 	for _, a := range r.Aggs {
 		kind, ok := aggregates[a.Name]
 		if !ok {
@@ -385,7 +393,7 @@ func (l *lowering) aggregate(r *plan.Rel) *lowered {
 		}
 		spec.Aggs = append(spec.Aggs, f)
 	}
-	return &lowered{l.p.flow.Aggregate(in.node, spec), positions(r.Cols)}
+	return &lowered{node: l.p.flow.Aggregate(in.node, spec), at: positions(r.Cols)}
 }
 
 var aggregates = map[string]flow.AggKind{
@@ -400,7 +408,7 @@ var windowKinds = map[string]flow.WindowKind{
 
 func (l *lowering) window(r *plan.Rel) *lowered {
 	in := l.rel(r.In[0])
-	spec := flow.Window{Partition: l.columns(in, r.Keys), Sorts: l.sorts(in, r.Order)}
+	spec := flow.Window{Partition: l.columns(in, r.Keys), Sorts: l.sorts(in, r.Order), Expire: l.expiry(in, in.closes, r.Keys)}
 	at := map[int]int{}
 	for id, k := range in.at {
 		at[id] = k
@@ -440,7 +448,7 @@ func (l *lowering) window(r *plan.Rel) *lowered {
 		w.Kind = kind
 		spec.Funcs = append(spec.Funcs, w)
 	}
-	return &lowered{l.p.flow.Window(in.node, spec), at}
+	return &lowered{node: l.p.flow.Window(in.node, spec), at: at}
 }
 
 func frame(f *plan.Frame) flow.Frame {
@@ -454,11 +462,13 @@ func frame(f *plan.Frame) flow.Frame {
 
 func (l *lowering) session(r *plan.Rel) *lowered {
 	in, at := l.with(l.rel(r.In[0]), append([]*expr.Node{r.Exprs[0]}, r.Exprs[2:]...))
-	gap := row.DecodeInterval(r.Exprs[1].Value.B)
-	width := int64(gap.Days)*86_400_000_000 + gap.Micros
+	width := span(row.DecodeInterval(r.Exprs[1].Value.B))
 	spec := flow.Window{Partition: at[1:], Sorts: []row.Sort{{Col: at[0]}}, Funcs: []flow.WindowFunc{{Kind: flow.SessionStart, Offset: width}, {Kind: flow.SessionEnd, Offset: width}}}
+	for _, c := range r.Closes { // sessions end, and their state with them
+		spec.Session, spec.Expire = width, flow.Expiry{Col: 1, Clock: l.clock(c.Table), After: width}
+	}
 	base := len(l.types(in))
-	out := &lowered{l.p.flow.Window(in.node, spec), map[int]int{}}
+	out := &lowered{node: l.p.flow.Window(in.node, spec), at: map[int]int{}}
 	for id, k := range in.at {
 		out.at[id] = k
 	}
@@ -488,7 +498,7 @@ func (l *lowering) expand(r *plan.Rel) *lowered {
 		panic(sqlerr.Unsupported(r.Pos, "function %s in FROM", r.Name))
 	}
 	base := len(l.types(in))
-	out := &lowered{l.p.flow.Expand(in.node, x), map[int]int{}}
+	out := &lowered{node: l.p.flow.Expand(in.node, x), at: map[int]int{}}
 	for id, k := range in.at {
 		out.at[id] = k
 	}

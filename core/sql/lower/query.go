@@ -67,7 +67,9 @@ func (q *Query) Finish(fuel int) (done bool, err error) {
 	if err := q.start(); err != nil {
 		return false, err
 	}
-	done, err = q.circuit.Finish(fuel)
+	if done, err = q.circuit.Finish(fuel); err == nil && q.circuit.Late() > 0 {
+		err = sqlerr.New(sqlerr.InternalError, "a row came for a window whose state is gone")
+	}
 	return done, asError(err)
 }
 

@@ -156,7 +156,7 @@ func (c *converter) createTable(s *pg.CreateStmt) tree.Statement {
 	name := c.name(s.Relation)
 	c.refuse(name.Pos, []feature{
 		{"INHERITS", len(s.InhRelations) > 0}, {"PARTITION BY", s.Partspec != nil}, {"PARTITION OF", s.Partbound != nil}, {"OF a type", s.OfTypename != nil},
-		{"WITH options of a table", len(s.Options) > 0}, {"ON COMMIT", s.Oncommit != pg.OnCommitAction_ONCOMMIT_NOOP}, {"TABLESPACE", s.Tablespacename != ""}, {"USING an access method", s.AccessMethod != ""},
+		{"WITH options of a table", len(s.Options) > 0 && c.r.form != eventType}, {"ON COMMIT", s.Oncommit != pg.OnCommitAction_ONCOMMIT_NOOP}, {"TABLESPACE", s.Tablespacename != ""}, {"USING an access method", s.AccessMethod != ""},
 	})
 	var columns []tree.Column
 	var key []string
@@ -192,7 +192,7 @@ func (c *converter) createTable(s *pg.CreateStmt) tree.Statement {
 		if len(key) > 0 {
 			c.unsupported(name.Pos, "PRIMARY KEY of an event type")
 		}
-		out := &tree.CreateEventType{Name: name, IfNotExists: s.IfNotExists, Columns: columns}
+		out := &tree.CreateEventType{Name: name, IfNotExists: s.IfNotExists, Columns: columns, Options: c.options(s.Options, name.Pos)}
 		out.SetPos(c.begin)
 		return out
 	}
@@ -235,15 +235,7 @@ func (c *converter) createProjection(s *pg.CreateTableAsStmt) tree.Statement {
 	out.Name = c.name(into.Rel)
 	c.refuse(out.Name.Pos, []feature{{"USING an access method", into.AccessMethod != ""}, {"TABLESPACE", into.TableSpaceName != ""}, {"WITH NO DATA", into.SkipData}})
 	out.Columns = nameList(into.ColNames)
-	for _, o := range into.Options {
-		d := o.GetDefElem()
-		option := tree.Option{Name: d.GetDefname(), Value: defString(d)}
-		option.SetPos(c.pos(d.GetLocation(), out.Name.Pos))
-		if d.GetDefnamespace() != "" || option.Value == "" {
-			c.fail(sqlerr.At(option.Pos, sqlerr.SyntaxError, "an option is written name = 'value'"))
-		}
-		out.Options = append(out.Options, option)
-	}
+	out.Options = c.options(into.Options, out.Name.Pos)
 	q := s.Query.GetSelectStmt()
 	if q == nil {
 		c.unsupported(c.begin, "CREATE PROJECTION AS anything but a query")
@@ -251,6 +243,20 @@ func (c *converter) createProjection(s *pg.CreateTableAsStmt) tree.Statement {
 	}
 	out.Query = c.query(q, c.begin)
 	return out
+}
+
+// options is WITH (name = 'value', …).
+func (c *converter) options(nodes []*pg.Node, at tree.Pos) (list []tree.Option) {
+	for _, o := range nodes {
+		d := o.GetDefElem()
+		option := tree.Option{Name: d.GetDefname(), Value: defString(d)}
+		option.SetPos(c.pos(d.GetLocation(), at))
+		if d.GetDefnamespace() != "" || option.Value == "" {
+			c.fail(sqlerr.At(option.Pos, sqlerr.SyntaxError, "an option is written name = 'value'"))
+		}
+		list = append(list, option)
+	}
+	return list
 }
 
 // nameList is a list of names.

@@ -154,17 +154,18 @@ func walk(v reflect.Value, visit func(any)) {
 // The extensions mean what they say.
 func TestExtensions(t *testing.T) {
 	for text, want := range map[string]string{
-		"select * from v for timestamp as of '2026-01-01' x where a":  "SELECT * FROM v FOR TIMESTAMP AS OF ('2026-01-01') AS x WHERE a",
-		"select * from v x for system_time as of $1":                  "SELECT * FROM v FOR SYSTEM_TIME AS OF ($1) AS x",
-		"select * from v for system_time as of now() where b":         "SELECT * FROM v FOR SYSTEM_TIME AS OF (now()) WHERE b",
-		"Subscribe To s.v Where a":                                    "SUBSCRIBE TO s.v WHERE a",
-		"create event type c.e (a text personal, personal int)":       `CREATE EVENT TYPE c.e (a text PERSONAL, "personal" int4)`,
-		"create projection p as select 1":                             "CREATE PROJECTION p AS SELECT 1",
-		"drop event type if exists a.b":                               "DROP EVENT TYPE IF EXISTS a.b",
-		"drop projection a, b cascade":                                "DROP PROJECTION a, b CASCADE",
-		"explain analyze subscribe to v":                              "EXPLAIN ANALYZE SUBSCRIBE TO v",
-		"select a from (select 1 from v for timestamp as of '1') y":   "SELECT a FROM (SELECT 1 FROM v FOR TIMESTAMP AS OF ('1')) AS y",
-		"select 'FOR TIMESTAMP AS OF' -- for system_time as of now()": "SELECT 'FOR TIMESTAMP AS OF'",
+		"select * from v for timestamp as of '2026-01-01' x where a":           "SELECT * FROM v FOR TIMESTAMP AS OF ('2026-01-01') AS x WHERE a",
+		"select * from v x for system_time as of $1":                           "SELECT * FROM v FOR SYSTEM_TIME AS OF ($1) AS x",
+		"select * from v for system_time as of now() where b":                  "SELECT * FROM v FOR SYSTEM_TIME AS OF (now()) WHERE b",
+		"Subscribe To s.v Where a":                                             "SUBSCRIBE TO s.v WHERE a",
+		"create event type c.e (a text personal, personal int)":                `CREATE EVENT TYPE c.e (a text PERSONAL, "personal" int4)`,
+		"create projection p as select 1":                                      "CREATE PROJECTION p AS SELECT 1",
+		"create event type c.e (a int) with (lateness = '10 s', source = key)": `CREATE EVENT TYPE c.e (a int4) WITH (lateness = '10 s', source = 'key')`,
+		"drop event type if exists a.b":                                        "DROP EVENT TYPE IF EXISTS a.b",
+		"drop projection a, b cascade":                                         "DROP PROJECTION a, b CASCADE",
+		"explain analyze subscribe to v":                                       "EXPLAIN ANALYZE SUBSCRIBE TO v",
+		"select a from (select 1 from v for timestamp as of '1') y":            "SELECT a FROM (SELECT 1 FROM v FOR TIMESTAMP AS OF ('1')) AS y",
+		"select 'FOR TIMESTAMP AS OF' -- for system_time as of now()":          "SELECT 'FOR TIMESTAMP AS OF'",
 	} {
 		s, err := One(text)
 		if err != nil {

@@ -20,6 +20,7 @@ type Options struct {
 	Now     int64       // microseconds since 1970-01-01 00:00 UTC
 	View    bool        // the answer will be kept: it must depend on the tables alone
 	Keep    bool        // no rewrites but those without which there is no plan
+	late    bool        // see Late
 }
 
 // Query plans a query.
@@ -83,6 +84,7 @@ type binder struct {
 	depth int                   // of queries within queries
 	taken *[]*[]row.Type        // by parameter, while they have no values
 	free  map[*Rel]map[int]bool // what finished relations use and do not produce
+	lates []lateRows
 }
 
 // nestingMax bounds queries within queries: each may copy what is around it.

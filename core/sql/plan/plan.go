@@ -114,6 +114,7 @@ type Order struct {
 type Table struct {
 	Name   string // with its schema
 	Schema row.Schema
+	Clock  *Clock // of its rows' times, or nil
 }
 
 // AsOf is a point in time to read at.
@@ -147,6 +148,9 @@ type Rel struct {
 	Limit     int64 // -1: none
 	Offset    int64
 	Name      string // of an Expand's function
+	// Closes says which of its columns' times end: in what stands above the filter
+	// that is right above it.
+	Closes []Closing
 }
 
 // A Plan is a statement, ready to be run.
@@ -245,7 +249,7 @@ func (p *Plan) Explain() []string {
 		lines = append(lines, "Sort "+orderText(p.Order, p.Root.Cols))
 	}
 	p.Root.explain(&lines, strings.Repeat("  ", len(lines)), map[*Rel]int{})
-	return lines
+	return append(lines, p.finality()...)
 }
 
 func names(cols []Col) map[int]string {

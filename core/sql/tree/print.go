@@ -143,6 +143,15 @@ func (s *CreateEventType) write(p *printer) {
 	p.words(s.Name.String(), " (")
 	list(p, s.Columns, func(c Column) { c.write(p) })
 	p.words(")")
+	p.options(s.Options)
+}
+
+func (p *printer) options(options []Option) {
+	if len(options) > 0 {
+		p.words(" WITH (")
+		list(p, options, func(o Option) { p.words(Quote(o.Name), " = ", quoteString(o.Value)) })
+		p.words(")")
+	}
 }
 
 func (p *printer) ifNot(on bool) {
@@ -174,11 +183,7 @@ func (s *CreateProjection) write(p *printer) {
 		p.names(s.Columns)
 		p.words(")")
 	}
-	if len(s.Options) > 0 {
-		p.words(" WITH (")
-		list(p, s.Options, func(o Option) { p.words(Quote(o.Name), " = ", quoteString(o.Value)) })
-		p.words(")")
-	}
+	p.options(s.Options)
 	p.words(" AS ")
 	s.Query.write(p)
 }

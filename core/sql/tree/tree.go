@@ -101,6 +101,7 @@ type (
 		Name        Name
 		IfNotExists bool
 		Columns     []Column
+		Options     []Option
 	}
 
 	// CreateProjection names a query, to be kept as a view.
