@@ -118,7 +118,7 @@ func (e *Env) rounds(n int) int {
 
 // All lists the experiments.
 func All() []Experiment {
-	return []Experiment{writes, endToEnd, idleActors, hydration, messages, throughput, sustained}
+	return []Experiment{writes, endToEnd, idleActors, hydration, messages, throughput, sustained, nexmarkQueries}
 }
 
 // Find returns an experiment by its name.

@@ -1,6 +1,7 @@
 package relational
 
 import (
+	"cmp"
 	"slices"
 
 	"actordb/core/sql/sqlerr"
@@ -107,13 +108,11 @@ func (s *scope) table(f *tree.TableName) *Table {
 	return t
 }
 
-// productMax bounds the pairs that a join looks at: beyond, this evaluator is
-// not the one to ask.
-const productMax = 300_000
+const pairsDefault = 300_000
 
 // join combines two tables.
 func (s *scope) join(l, r *Table, j *tree.Join) *Table {
-	if len(l.rows)*len(r.rows) > productMax {
+	if len(l.rows)*len(r.rows) > cmp.Or(s.db.Pairs, pairsDefault) {
 		fail(sqlerr.FeatureNotSupported, "a join of %d by %d rows", len(l.rows), len(r.rows))
 	}
 	using := j.Using

@@ -74,6 +74,9 @@ type DB struct {
 	Tables map[string]*Table // by name, or schema.name
 	Params []Value
 	Now    int64 // microseconds since 1970-01-01 00:00 UTC
+	// Pairs bounds the pairs of rows that a join looks at: beyond, this evaluator is
+	// not the one to ask. 0: 300,000.
+	Pairs int
 }
 
 // NewDB is empty.

@@ -69,6 +69,7 @@ net/rpc:                core core/proc net/wire net/tlsnet net/rpc/actordbv1 net
 # what clients do, and what must hold: never the engine's logic
 checkers:               core github.com/anishathalye/porcupine
 checkers/relational:    core/sql/tree core/sql/sqlerr github.com/cockroachdb/apd/v3
+workloads/nexmark:      core google.golang.org/protobuf/encoding/protowire
 workloads:              core core/proc core/actor net/wire checkers google.golang.org/protobuf/encoding/protowire
 
 # where it all meets
@@ -91,7 +92,7 @@ internal/olddata:       core core/journal internal/node internal/inspect interna
 internal/slt:           checkers/relational core/row core/sql/lower core/sql/parse core/sql/plan core/sql/sqlerr core/sql/tree core/zset github.com/jackc/pgx/v5/pgconn modernc.org/sqlite
 internal/load:          github.com/HdrHistogram/hdrhistogram-go golang.org/x/sys/unix
 internal/bench:         core core/actor net/client net/tlsnet checkers workloads internal/load
-experiments:            . internal/load internal/bench core core/proc core/actor core/shard net/wire net/client net/tlsnet disk disk/memkv disk/simfile disk/osfile internal/host internal/node gonum.org/v1/gonum/stat
+experiments:            core/sql/parse core/sql/tree core/view internal/viewtest workloads/nexmark . internal/load internal/bench core core/proc core/actor core/shard net/wire net/client net/tlsnet disk disk/memkv disk/simfile disk/osfile internal/host internal/node gonum.org/v1/gonum/stat
 cmd/actordb:            . internal/load internal/bench experiments internal/host core/control core/proc core/actor net/client net/tlsnet internal/node disk/osfile disk disk/pebblekv internal/backup internal/datadir internal/drill internal/history internal/inspect internal/verify internal/testbed experiments/mutants workloads checkers sim sim/fault core github.com/alecthomas/kong github.com/schollz/progressbar/v3 github.com/jedib0t/go-pretty/v6/... golang.org/x/term
 internal/tools/unsimulated:
 examples/primarybackup: disk core/proc sim sim/fault net/simnet
@@ -105,7 +106,7 @@ const testImportsText = `
 pgregory.net/rapid
 github.com/rogpeppe/go-internal/testscript
 golang.org/x/tools/go/analysis/analysistest
-disk/disktest disk/simfile disk/memkv disk/osfile disk/losefs sim internal/proctest internal/nodetest workloads
+disk/disktest disk/simfile disk/memkv disk/osfile disk/losefs sim internal/proctest internal/nodetest workloads workloads/nexmark
 disk/pgkv disk/pgkv/pgtest disk/sqlitekv disk/kvfile
 core/sql/parse
 github.com/bufbuild/protocompile google.golang.org/protobuf/...

@@ -157,43 +157,16 @@ func (w *world) naive(q *tree.Query) []string {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	var out []string
-	for _, r := range t.Rows() {
-		var cells []string
-		for _, v := range r {
-			cells = append(cells, shown(v.V == nil, v.String()))
-		}
-		out = append(out, strings.Join(cells, "|"))
-	}
-	slices.Sort(out)
-	return out
-}
-
-func shown(null bool, text string) string {
-	if null {
-		return "NULL"
-	}
-	return text
+	return Shown(t)
 }
 
 // rows are an answer as sorted lines.
 func rows(t testing.TB, read func(func(*row.Batch) error) error) []string {
 	t.Helper()
-	var out []string
-	err := read(func(b *row.Batch) error {
-		for i := range b.N {
-			var cells []string
-			for _, c := range b.Cols {
-				cells = append(cells, shown(c.Null(i), string(c.AppendText(nil, i))))
-			}
-			out = append(out, strings.Join(cells, "|"))
-		}
-		return nil
-	})
+	out, err := Lines(read)
 	if err != nil {
 		t.Fatal(err)
 	}
-	slices.Sort(out)
 	return out
 }
 
@@ -285,7 +258,7 @@ func TestViewsAndQueriesAgree(t *testing.T) {
 				for r := range ch.N {
 					var cells []string
 					for _, c := range ch.Cols {
-						cells = append(cells, shown(c.Null(r), string(c.AppendText(nil, r))))
+						cells = append(cells, cell(c.Null(r), string(c.AppendText(nil, r))))
 					}
 					line := strings.Join(cells, "|")
 					if sums[i][line] += ch.W[r]; sums[i][line] == 0 {
