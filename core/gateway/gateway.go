@@ -18,7 +18,8 @@
 //	G6  A command goes to the replica that leads its shard, as far as the gateway
 //	    knows: a hint in a refusal is followed at once, but only a few times before
 //	    the command waits again, and a replica that is silent is given up for the
-//	    next one. So an attempt of a command costs a bounded number of frames.
+//	    next one. So an attempt of a command costs a bounded number of frames. When
+//	    there was no leader, the first word of a new one sends all that waits to it.
 package gateway
 
 import (
@@ -343,12 +344,15 @@ func (g *Gateway) answered(from proc.Addr, a *core.Answer) {
 		g.out.Mark(markStray)
 		return
 	}
-	g.heard(e, from, a)
+	news := g.heard(e, from, a)
 	passing := a.Status == core.RefusedAtDoor && !a.Code.Final() || a.Status == core.Unknown
 	if passing && a.Code.Transient() {
 		g.out.Mark(markHeld) // sent again when it is due
 		e.held, e.heard = a.Code, true
-		if a.Code == core.CodeNotLeader && a.Seq != 0 && e.sentTo != g.routes[e.shard].target && e.hops < hopsMax {
+		switch {
+		case news:
+			g.follow(e.shard)
+		case a.Code == core.CodeNotLeader && a.Seq != 0 && e.sentTo != g.routes[e.shard].target && e.hops < hopsMax:
 			g.out.Mark(markFollowed)
 			e.hops++
 			g.transmit(e)

@@ -12,6 +12,7 @@ import (
 type route struct {
 	target int       // replica, in the shard's group
 	since  proc.Tick // when it became the target, or last said anything
+	lost   bool      // nobody is known to lead: the target is a guess
 }
 
 const (
@@ -22,29 +23,46 @@ const (
 	silenceTimes = 2
 )
 
-// heard notes what an answer tells of who leads. Of the replica that is asked a
-// refusal to lead counts, and so does the word of any that leads.
-func (g *Gateway) heard(e *entry, from proc.Addr, a *core.Answer) {
+// heard notes what an answer tells of who leads, and reports whether that is news.
+// Of the replica that is asked a refusal to lead counts, and so does the word of any
+// that leads; of others their hint, as long as nobody is known to lead: they give it
+// unasked when they were asked before they knew (see shard).
+func (g *Gateway) heard(e *entry, from proc.Addr, a *core.Answer) (news bool) {
 	group, r := g.cfg.Placement.Group(e.shard), &g.routes[e.shard]
 	at := slices.IndexFunc(group, func(x shard.Replica) bool { return x.Addr == from })
 	if at < 0 {
-		return
+		return false
 	}
 	if a.Code != core.CodeNotLeader {
 		if at == r.target || a.Status != core.RefusedAtDoor {
-			r.target, r.since = at, g.now.Mono
+			r.target, r.since, r.lost = at, g.now.Mono, false
 		}
-		return
+		return false
 	}
-	if at != r.target {
-		return
+	leader := slices.IndexFunc(group, func(x shard.Replica) bool { return core.Seq(x.ID) == a.Seq })
+	if at != r.target && (leader < 0 || !r.lost) {
+		return false
 	}
 	r.since = g.now.Mono
-	leader := slices.IndexFunc(group, func(x shard.Replica) bool { return core.Seq(x.ID) == a.Seq })
-	if leader < 0 {
-		leader = (at + 1) % len(group) // it knows of none
+	if leader < 0 { // it knows of none
+		r.target, r.lost = (at+1)%len(group), true
+		return false
 	}
-	r.target = leader
+	news = r.lost || r.target != leader
+	r.target, r.lost = leader, false
+	return news
+}
+
+// follow sends what a replica refused, or did not answer, to the one that leads.
+func (g *Gateway) follow(id core.ShardID) {
+	target := g.routes[id].target
+	for _, e := range g.order {
+		if !e.done && e.shard == id && (e.heard || e.sentTo != target) && e.hops < hopsMax {
+			g.out.Mark(markFollowed)
+			e.hops++
+			g.transmit(e)
+		}
+	}
 }
 
 // silent is told that a command was not answered in time.
@@ -52,6 +70,6 @@ func (g *Gateway) silent(e *entry) {
 	r := &g.routes[e.shard]
 	if !e.heard && e.sentTo == r.target && g.now.Mono-max(r.since, e.asked) > silenceTimes*g.cfg.ResendMax {
 		g.out.Mark(markGivenUp)
-		r.target, r.since = (r.target+1)%len(g.cfg.Placement.Group(e.shard)), g.now.Mono
+		r.target, r.since, r.lost = (r.target+1)%len(g.cfg.Placement.Group(e.shard)), g.now.Mono, true
 	}
 }

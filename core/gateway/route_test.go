@@ -94,7 +94,8 @@ func TestNobodyLeads(t *testing.T) {
 }
 
 // A replica that says nothing is given up for the next one; one that answers, if
-// late, is not. The word of one that is not asked any more does not count.
+// late, is not. The hint of one that is not asked any more counts as long as nobody
+// is known to lead, and no longer.
 func TestSilentReplica(t *testing.T) {
 	d, group := ofThree(t)
 	c := command(1)
@@ -111,10 +112,32 @@ func TestSilentReplica(t *testing.T) {
 	if asked[group[0].Addr] == 0 || asked[group[1].Addr] == 0 || asked[group[2].Addr] != 0 || d.marks[markGivenUp] != 1 {
 		t.Fatalf("asked %v, given up %d times", asked, d.marks[markGivenUp])
 	}
-	if got := d.say(&group[0], notLeader(&c, 13)); len(got) != 0 && got[0].to != group[1].Addr {
-		t.Errorf("%+v", got)
+	goes(t, d.say(&group[0], notLeader(&c, group[2].ID)), &group[2])
+	if got := d.say(&group[0], notLeader(&c, group[1].ID)); len(got) != 0 || d.g.routes[0].target != 2 {
+		t.Errorf("target %d after the late word of another replica: %+v", d.g.routes[0].target, got)
 	}
-	if d.g.routes[0].target != 1 {
-		t.Errorf("target %d after the late word of another replica", d.g.routes[0].target)
+}
+
+// Who was told that nobody leads is told of a leader as soon as there is one, and
+// everything that waited for it goes there at once.
+func TestToldLater(t *testing.T) {
+	d, group := ofThree(t)
+	var commands []core.Command
+	for i := range 3 {
+		c := command(core.CommandNumber(i + 1))
+		commands = append(commands, c)
+		goes(t, d.ask(alice, "spiffe://test/alice", c), &group[0])
+	}
+	for i := range commands {
+		if got := d.say(&group[0], notLeader(&commands[i], 0)); len(got) != 0 {
+			t.Fatalf("sent at once though nobody leads: %+v", got)
+		}
+	}
+	got := d.say(&group[0], notLeader(&commands[1], group[2].ID))
+	if len(got) != 1 || got[0].to != group[2].Addr || len(got[0].commands) != len(commands) {
+		t.Errorf("of a new leader: %+v", got)
+	}
+	if got := d.say(&group[1], notLeader(&commands[1], group[0].ID)); len(got) != 0 {
+		t.Errorf("of a leader that is not news: %+v", got)
 	}
 }

@@ -254,6 +254,7 @@ func (s *Shard) reject(p *pending, code core.Code, detail string) {
 		a.Timestamp = s.nextTimestamp() // a client whose clock is wrong can tell by it
 	case core.CodeNotLeader:
 		a.Seq = s.hint()
+		s.asks(p.from, &a)
 	}
 	s.answer(p.from, &a)
 	s.release(p)
@@ -265,6 +266,7 @@ func (s *Shard) refuse(to proc.Addr, c *core.Command, code core.Code, detail str
 		Status: core.RefusedAtDoor, Code: code, Detail: detail}
 	if code == core.CodeNotLeader {
 		a.Seq = s.hint()
+		s.asks(to, &a)
 	}
 	s.answer(to, &a)
 }

@@ -8,6 +8,7 @@ import (
 	pb "go.etcd.io/raft/v3/raftpb"
 
 	"actordb/core"
+	"actordb/core/proc"
 )
 
 // appended is a storage append whose responses wait for its durability.
@@ -38,7 +39,7 @@ func (s *Shard) startRaft() error {
 		return err
 	}
 	s.node = node
-	s.out.SetTimer(timerRaft, s.now.Mono+s.cfg.Tick)
+	s.out.SetTimer(timerRaft, s.nextTick())
 	if len(s.cfg.Voters) == 1 {
 		return node.Campaign() // nobody to wait for
 	}
@@ -46,6 +47,14 @@ func (s *Shard) startRaft() error {
 	// leader is where the placement wants it.
 	s.eager = !s.journal.Forgotten() && s.term == 0 && s.journal.Last() == 0 && s.cfg.Placement.Group(s.cfg.Shard)[0].ID == s.cfg.Replica
 	return nil
+}
+
+// nextTick is a tick from now, by up to an eighth more or less: replicas that began
+// together do not stay in step, where two that time out at the same tick would split
+// the votes.
+func (s *Shard) nextTick() proc.Tick {
+	d := s.cfg.Tick / 8
+	return s.now.Mono + s.cfg.Tick - d + proc.Tick(s.env.Rand.Int64N(2*int64(d)+1))
 }
 
 // raftApplied is what Raft need not hand over again: what is applied, or will be

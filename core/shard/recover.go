@@ -41,7 +41,7 @@ func (s *Shard) recover() {
 	if s.phase == phaseJournal {
 		s.watchSpace()
 		if s.journal.Damaged() != nil && s.repairing.step == repairNone {
-			s.out.SetTimer(timerRaft, s.now.Mono+s.cfg.Tick)
+			s.out.SetTimer(timerRaft, s.nextTick())
 			s.repair()
 		}
 		if !s.journal.Open() {

@@ -241,6 +241,7 @@ const (
 	markVoidJournal    proc.Mark = "shard.journal-made-void"
 	markAbstained      proc.Mark = "shard.vote-withheld"
 	markYield          proc.Mark = "shard.leader-yields-for-forgetful"
+	markToldLeader     proc.Mark = "shard.leader-told-to-who-asked-before"
 )
 
 // Marks lists the places of this package that tests want reached.
@@ -248,7 +249,7 @@ func Marks() []proc.Mark {
 	return []proc.Mark{markDuplicate, markInFlight, markOverload, markVoid, markRedecide, markFence, markHydrate,
 		markFromSnapshot, markFromLight, markPassivate, markSnapshot, markPrune, markCheckpoint, markForceSnapshot,
 		markExpired, markReplay, markFromCheckpoint, markDiskFull, markRefused, markBadFrame, markHistory, markResumed,
-		markNoPeer, markNotPeer, markGive, markFetch, markFetched, markRepair, markMended, markVoidJournal, markAbstained, markYield,
+		markNoPeer, markNotPeer, markGive, markFetch, markFetched, markRepair, markMended, markVoidJournal, markAbstained, markYield, markToldLeader,
 		markLease, markFeedLive, markFeedRead, markFeedGone, markFeedRefused}
 }
 
@@ -366,6 +367,7 @@ type Shard struct {
 	blocks     uint64                   // applied
 	voided     uint64                   // blocks without effect
 	answers    []outbound
+	askers     []asker
 	lastAppend proc.Tick
 	idleArmed  bool
 	spaceArmed bool
@@ -463,6 +465,7 @@ func (s *Shard) progress() {
 	}
 	core.Assert(s.waiting == 0 || len(s.walks) > 0 || s.out.Fault != nil, "%d commands wait for hydrations that nobody does", s.waiting)
 	s.confirmReads()
+	s.tellLeader()
 	if s.journal.Forgotten() && s.remembers() {
 		s.journal.Remember(s.out)
 	}
@@ -476,7 +479,7 @@ func (s *Shard) progress() {
 func (s *Shard) timer(id proc.TimerID) {
 	switch id {
 	case timerRaft:
-		s.out.SetTimer(timerRaft, s.now.Mono+s.cfg.Tick)
+		s.out.SetTimer(timerRaft, s.nextTick())
 		if s.node == nil {
 			s.repairing.wait++
 			s.repairOn()
