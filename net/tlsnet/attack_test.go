@@ -180,10 +180,10 @@ func TestBadHandshakes(t *testing.T) {
 func TestSilence(t *testing.T) {
 	c := newCluster(t)
 	n, r := c.node(2, func(cfg *Config) {
-		cfg.Limits.PingEvery, cfg.Limits.IdleTimeout = 20*time.Millisecond, 300*time.Millisecond
+		cfg.Limits.PingEvery, cfg.Limits.IdleTimeout = 20*time.Millisecond, 2*time.Second
 	})
 	d := Dialer{Source: c.client("quiet")}
-	d.Limits.PingEvery, d.Limits.IdleTimeout = 20*time.Millisecond, 300*time.Millisecond
+	d.Limits.PingEvery, d.Limits.IdleTimeout = 20*time.Millisecond, 2*time.Second
 	quiet, err := d.Dial(t.Context(), n.Addr().String())
 	if err != nil {
 		t.Fatal(err)
