@@ -51,7 +51,7 @@ func admitted(t *testing.T, n *Net, source Source) *tls.Conn {
 func TestBadMessages(t *testing.T) {
 	c := newCluster(t)
 	n, r := c.node(2, func(cfg *Config) {
-		cfg.Limits.FrameTimeout = 200 * time.Millisecond
+		cfg.Limits.FrameTimeout = time.Second
 		cfg.Limits.Routes = 100
 	})
 	good := dial(t, n, c.client("good"))
@@ -122,7 +122,7 @@ func TestBadMessages(t *testing.T) {
 // T7: what is no TLS, no hello, or nothing at all, ends within its time.
 func TestBadHandshakes(t *testing.T) {
 	c := newCluster(t)
-	n, r := c.node(2, func(cfg *Config) { cfg.Limits.HandshakeTimeout = 400 * time.Millisecond })
+	n, r := c.node(2, func(cfg *Config) { cfg.Limits.HandshakeTimeout = 2 * time.Second })
 	for _, text := range []string{"GET / HTTP/1.1\r\nHost: x\r\n\r\n", "\x00\x00\x00\x08\x04\xd2\x16\x2f", "\x16\x03\x01\xff\xff"} {
 		raw := must(net.Dial("tcp", n.Addr().String()))
 		raw.Write([]byte(text))

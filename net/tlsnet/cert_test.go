@@ -357,7 +357,7 @@ func TestExpiryWhileConnected(t *testing.T) {
 	_, err := client.Recv()
 	wants(t, err, Lost)
 
-	short := NewCredential(must(c.ca.Issue(NodeID(domain, 3), 1500*time.Millisecond)), c.ca.Bundle())
+	short := NewCredential(must(c.ca.Issue(NodeID(domain, 3), 4*time.Second)), c.ca.Bundle())
 	n3, _ := c.node(3, func(cfg *Config) { cfg.Source = short })
 	_, err = dial(t, n3, c.client("a")).Recv()
 	wants(t, err, Expired)

@@ -125,7 +125,7 @@ func TestSlowReader(t *testing.T) {
 	c := newCluster(t)
 	n, r := c.node(2, func(cfg *Config) {
 		cfg.Limits.ClientQueueBytes = 1 << 20
-		cfg.Limits.WriteTimeout = 300 * time.Millisecond
+		cfg.Limits.WriteTimeout = time.Second
 	})
 	slow, quick := dial(t, n, c.client("slow")), dial(t, n, c.client("quick"))
 	slow.Send(background, 9, nil)
