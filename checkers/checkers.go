@@ -16,6 +16,8 @@
 //	owner         one owner of a shard and term, and nobody else speaks for it  Groups, Logs
 //	cuts          what is handed out at a cut is all of it, for ever          fed while a run goes on
 //	views         a kept view is the evaluator's answer over what was handed   fed while a run goes on
+//	watermarks    windows hold what was not closed when it came, late events the rest  fed while a run goes on
+//	bank          what moves between accounts is nothing in sum, at every cut  fed while a run goes on
 //	liveness      after heal every operation ends; queues are bounded         Ops, Queues, Nodes, Terms
 //
 // Verdicts have three values. Fail means that a law is broken, and the note

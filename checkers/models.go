@@ -30,6 +30,7 @@ const (
 	TypeBank     = "bank"
 	TypeCart     = "cart"
 	TypeCounter  = "counter"
+	TypeSensor   = "sensor" // counts what it is told
 )
 
 func modelOf(a core.ActorID) model {
@@ -42,7 +43,7 @@ func modelOf(a core.ActorID) model {
 		return bank{}
 	case TypeCart:
 		return cart{}
-	case TypeCounter:
+	case TypeCounter, TypeSensor:
 		return counter{}
 	}
 	return nil

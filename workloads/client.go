@@ -157,7 +157,7 @@ func (c *Client) invoke(now proc.Now, i int) {
 	if c.session.ensure(now) {
 		c.link.out.Mark(markRenewed)
 	}
-	c.planned = c.generate.Next(c.record.Issued())
+	c.planned = c.generate.Next(c.record.Issued(), c.session.clock(now))
 	l.command, l.rush = c.planned.Command, c.planned.Rush
 	l.command.Session = c.session.id
 	if l.command.Kind.Changes() {

@@ -27,6 +27,7 @@ func Types() []Definition {
 		{"bank", t.bank.Instance, foldBank, answerBank},
 		{"cart", t.cart.Instance, foldCart, answerCart},
 		{"counter", t.counter.Instance, foldCounter, answerInteger},
+		{"sensor", t.sensor.Instance, foldSensor, answerInteger},
 	}
 }
 
@@ -52,6 +53,8 @@ func Fold(id core.ActorID, events []core.Event) ([]byte, error) {
 		return foldCart(events)
 	case "counter":
 		return foldCounter(events)
+	case "sensor":
+		return foldSensor(events)
 	}
 	return nil, errNoType(id)
 }
@@ -59,7 +62,7 @@ func Fold(id core.ActorID, events []core.Event) ([]byte, error) {
 // Answer reads a state by the actor's type.
 func Answer(id core.ActorID, state []byte, in checkers.Value) (checkers.Value, error) {
 	switch id.Type() {
-	case "register", "counter":
+	case "register", "counter", "sensor":
 		return answerInteger(state, in)
 	case "list":
 		return answerList(state, in)
@@ -78,10 +81,11 @@ type defined struct {
 	bank     *actor.Type[BankState, BankCommand, BankEvent]
 	cart     *actor.Type[CartState, CartCommand, CartEvent]
 	counter  *actor.Type[CounterState, CounterCommand, Incremented]
+	sensor   *actor.Type[SensorState, SensorCommand, Reading]
 }
 
 func define() defined {
-	return defined{must(newRegister()), must(newList()), must(newBank()), must(newCart()), must(newCounter())}
+	return defined{must(newRegister()), must(newList()), must(newBank()), must(newCart()), must(newCounter()), must(newSensor())}
 }
 
 func must[T any](v T, err error) T {
@@ -103,3 +107,6 @@ func Cart(key string) (CartRef, error) { return define().cart.Ref(key) }
 
 // Counter refers to the counter of this key.
 func Counter(key string) (CounterRef, error) { return define().counter.Ref(key) }
+
+// Sensor refers to the sensor of this key.
+func Sensor(key string) (SensorRef, error) { return define().sensor.Ref(key) }

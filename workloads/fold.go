@@ -135,6 +135,18 @@ func foldCounter(events []core.Event) ([]byte, error) {
 	return writeInt([]byte{1, 0}, 1, value), err
 }
 
+func foldSensor(events []core.Event) ([]byte, error) {
+	var sum int64
+	err := fold(events, func(e *core.Event, f []field) error {
+		if e.Type != "reading" {
+			return unexpected(e)
+		}
+		sum += intField(f, 1)
+		return nil
+	})
+	return writeInt([]byte{1, 0}, 1, sum), err
+}
+
 func foldList(events []core.Event) ([]byte, error) {
 	state := []byte{1, 0}
 	err := fold(events, func(e *core.Event, f []field) error {

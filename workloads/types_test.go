@@ -66,6 +66,8 @@ func drawCommand(t *rapid.T, typ string) core.Command {
 			return must(List("x")).Command(Push{n})
 		}
 		return genericAppend("list/x", core.NewEvent{Type: "appended", Version: 1, Payload: appendInt(nil, 1, n)})
+	case "sensor":
+		return must(Sensor("x")).Command(Report{n, core.Timestamp(which)})
 	case "counter":
 		return must(Counter("x")).Command(Increment{n})
 	case "bank":

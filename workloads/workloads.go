@@ -2,7 +2,7 @@
 // alike: actor types, generators of operations on them, and the processes that
 // carry them out.
 //
-//	type_*.go       actor types: register, list, bank, cart, counter
+//	type_*.go       actor types: register, list, bank, cart, counter, sensor
 //	fold.go         a second opinion on what their events amount to
 //	workloads.go    which operation comes next
 //	client.go       a client: sessions, numbers, retries, and the record of it all
@@ -49,6 +49,7 @@ const (
 	kindBank
 	kindCart
 	kindCounter
+	kindSensor
 	kinds
 )
 
@@ -76,6 +77,7 @@ func keyspaces() [kinds]keyspace {
 		kindBank:     {"bank/", 4, 4000, 200},
 		kindCart:     {"cart/", 4, 4000, 300},
 		kindCounter:  {"counter/", 4, 4000, 200},
+		kindSensor:   {"sensor/", 4, 4000, 200},
 	}
 }
 
@@ -87,11 +89,12 @@ const (
 	CartWorkload     = "cart"
 	HotWorkload      = "hot-actor"
 	MixedWorkload    = "mixed"
+	SensorWorkload   = "sensors"
 )
 
 // Names lists the workloads.
 func Names() []string {
-	return []string{RegisterWorkload, ListWorkload, BankWorkload, CartWorkload, HotWorkload, MixedWorkload}
+	return []string{RegisterWorkload, ListWorkload, BankWorkload, CartWorkload, HotWorkload, MixedWorkload, SensorWorkload}
 }
 
 // Select returns the workloads of a name: one, or all of them for "all".
@@ -118,9 +121,11 @@ type memory struct {
 }
 
 // A Generator thinks up one client's operations. They depend on the random
-// numbers, the ordinal and what the client was told, on nothing else.
+// numbers, the ordinal, the time and what the client was told, on nothing else.
 type Generator struct {
 	next            func(n int) Planned
+	now             core.Timestamp
+	reported        reported
 	rand            *rand.Rand
 	client, clients int
 	memory          [memorySlots]memory // by slot of the actor
@@ -135,6 +140,7 @@ type Generator struct {
 	bank     BankRef
 	cart     CartRef
 	counter  CounterRef
+	sensor   SensorRef
 }
 
 // ids keeps the names of actors, which are used again and again.
@@ -153,7 +159,7 @@ func NewGenerator(workload string, rng *rand.Rand, client, clients int) (*Genera
 		accounts: []string{"alice", "bob", "carol", "dave", "erin", "frank", "grace", "heidi"},
 		items:    []string{"apple", "bread", "cheese", "date", "egg", "fig"},
 		register: must(Register("-")), list: must(List("-")), bank: must(Bank("-")),
-		cart: must(Cart("-")), counter: must(Counter("-"))}
+		cart: must(Cart("-")), counter: must(Counter("-")), sensor: must(Sensor("-"))}
 	switch workload {
 	case RegisterWorkload:
 		g.next = g.registerOp
@@ -167,6 +173,8 @@ func NewGenerator(workload string, rng *rand.Rand, client, clients int) (*Genera
 		g.next = g.hotOp
 	case MixedWorkload:
 		g.next = g.mixedOp
+	case SensorWorkload:
+		g.next = g.sensorOp
 	default:
 		return nil, fmt.Errorf("no workload %q: want one of %q", workload, Names())
 	}
@@ -174,8 +182,11 @@ func NewGenerator(workload string, rng *rand.Rand, client, clients int) (*Genera
 }
 
 // Next is the client's operation number n, counted from 0 over all of its
-// incarnations.
-func (g *Generator) Next(n int) Planned { return g.next(n) }
+// incarnations, at a time by its clock.
+func (g *Generator) Next(n int, now core.Timestamp) Planned {
+	g.now = now
+	return g.next(n)
+}
 
 // Learn tells the generator what an answer said about an actor.
 func (g *Generator) Learn(o *checkers.Op) {

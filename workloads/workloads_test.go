@@ -24,7 +24,7 @@ func TestShapeOfWorkloads(t *testing.T) {
 				t.Fatal(err)
 			}
 			for n := range each {
-				p := g.Next(n)
+				p := g.Next(n, core.Timestamp(n)*20e6)
 				p.Command.Number = 1
 				if code, detail := core.CheckCommand(&p.Command); code != core.CodeNone {
 					t.Fatalf("%s: %s: %s %s", name, p.Name, code, detail)

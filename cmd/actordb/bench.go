@@ -19,7 +19,7 @@ import (
 type benchCommand struct {
 	Target      []string      `required:"" placeholder:"HOST:PORT" help:"Nodes; the next one is tried when one cannot be reached."`
 	Identity    string        `required:"" placeholder:"DIR" help:"The caller's identity.pem, such as DIR/ca/dev of a node that runs with --dev."`
-	Workload    string        `default:"append" placeholder:"NAME" help:"append: events to streams, each with the expected sequence. Or one of the simulator's: register, append-list, bank, cart, hot-actor, mixed."`
+	Workload    string        `default:"append" placeholder:"NAME" help:"append: events to streams, each with the expected sequence. Or one of the simulator's: register, append-list, bank, cart, hot-actor, mixed, sensors."`
 	Clients     int           `placeholder:"N" help:"Commands under way at once; with --rate at most. Left out: 256, with --rate 4096."`
 	Rate        float64       `placeholder:"N" help:"Open loop: so many commands arrive a second, as a Poisson process. Left out, a closed loop: each client sends its next command when it has its answer."`
 	Duration    time.Duration `default:"10s" help:"How long to measure."`

@@ -42,7 +42,7 @@ func (serveCommand) Help() string {
     actordb serve --dir /var/lib/actordb --identity /etc/actordb/node --listen 0.0.0.0:7400
 
 When it can be reached it prints one line, READY HOST:PORT, with --web another, WEB https://HOST:PORT, and with --dev how to send a first command. There is no mode without TLS.
-Actor types served: stream (any events, appended with an expected sequence) and the samples register, list, bank, cart, counter.
+Actor types served: stream (any events, appended with an expected sequence) and the samples register, list, bank, cart, counter, sensor.
 Interrupt or SIGTERM ends it in order, the same again at once.
 Exit codes: 0 ended in order, 2 wrong usage or the wrong directory, 4 the environment failed: a port is taken, a disk is full or damaged.`
 }

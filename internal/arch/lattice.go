@@ -75,7 +75,7 @@ workloads:              core core/proc core/actor net/wire checkers google.golan
 # where it all meets
 internal/viewcheck:     core core/journal core/row core/seal core/sql/parse core/sql/tree core/view checkers google.golang.org/protobuf/encoding/protowire
 internal/viewtest:      core core/sql/plan core/journal core/row core/seal core/sql/parse core/sql/sqlerr core/sql/tree core/view checkers/relational google.golang.org/protobuf/encoding/protowire
-internal/testbed:       core/feed core/row core/view core/sql/parse core/sql/tree checkers/relational google.golang.org/protobuf/encoding/protowire github.com/cespare/xxhash/v2 go.etcd.io/raft/v3/raftpb google.golang.org/protobuf/proto . core/control disk core/proc core core/seal core/journal core/actor net/wire core/shard core/gateway sim sim/fault net/simnet disk/simfile disk/memkv checkers workloads
+internal/testbed:       internal/viewcheck core/feed core/row core/view core/sql/parse core/sql/tree checkers/relational google.golang.org/protobuf/encoding/protowire github.com/cespare/xxhash/v2 go.etcd.io/raft/v3/raftpb google.golang.org/protobuf/proto . core/control disk core/proc core core/seal core/journal core/actor net/wire core/shard core/gateway sim sim/fault net/simnet disk/simfile disk/memkv checkers workloads
 experiments/mutants:    golang.org/x/tools/txtar
 internal/host:          core/proc disk golang.org/x/sys/unix
 internal/observe:       core/proc disk internal/host net/tlsnet github.com/prometheus/client_golang/...

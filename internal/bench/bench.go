@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"sync"
+	"time"
 
 	"actordb/checkers"
 	"actordb/core"
@@ -211,7 +212,7 @@ func (b *bench) generate(s *load.Slot) func() {
 		b.settle(s, call, bytes)
 	}
 	return func() {
-		p := g.Next(n)
+		p := g.Next(n, core.Timestamp(time.Now().UnixNano()))
 		n++
 		op = checkers.Op{Actor: p.Command.Actor, Name: p.Name, In: p.In}
 		call.Command = p.Command

@@ -8,6 +8,7 @@ import (
 	"actordb/core/gateway"
 	"actordb/core/proc"
 	"actordb/core/shard"
+	"actordb/workloads"
 )
 
 // Identities of the simulated cluster.
@@ -36,6 +37,7 @@ type settings struct {
 	strategy                      string
 	slower                        int  // disks, than a good SSD: times
 	views                         bool // a watcher keeps views and compares them
+	sensors, banks                bool // the same of these
 	checked                       bool // actor types assert their invariants at every command
 }
 
@@ -91,6 +93,9 @@ func drawSettings(r *rand.Rand, o *Options) settings {
 		}
 	}
 	s.views = r.IntN(3) == 0 && slices.Contains(o.Workloads, "cart")
+	few := len(o.Workloads) <= 2 // they were asked for by name
+	s.sensors = (r.IntN(2) == 0 || few) && slices.Contains(o.Workloads, workloads.SensorWorkload)
+	s.banks = (r.IntN(3) == 0 || few) && slices.Contains(o.Workloads, workloads.BankWorkload)
 	s.shard, s.gateway = c, g
 	if s.strategy = o.Strategy; s.strategy == "" {
 		s.strategy = "time"

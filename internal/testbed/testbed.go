@@ -167,6 +167,8 @@ type Report struct {
 	Reached map[string]uint64 `json:"-"` // marks and fault sites
 	Log     *sim.Log          `json:"-"` // with Options.Record
 	Plan    fault.Plan        `json:"-"`
+	// Readings is what became of the sensors' readings, by the judge of the views.
+	Readings checkers.Account `json:"-"`
 }
 
 // What the operator did about damage, counted like marks.
@@ -235,6 +237,8 @@ type run struct {
 	cuts       *checkers.Cuts
 	viewers    []*viewer
 	viewed     checkers.Result
+	standings  []*standing
+	stood      []*checkers.Result
 	events     []core.Event
 	histories  map[core.ActorID]*history
 	known      []core.ActorID // in order of appearance
@@ -455,7 +459,7 @@ func (r *run) report(stopped error) (*Report, error) {
 	p := &Report{
 		Seed: o.Seed, Nodes: o.Nodes, Replicas: o.Replicas, Workloads: o.Workloads, Faults: r.nemesis.Hits(),
 		SimSeconds: w.Now().Seconds(), Steps: w.Steps(), TraceHash: w.TraceHash(), Repeat: o.Repeat(),
-		Reached: make(map[string]uint64), Log: w.Log(),
+		Reached: make(map[string]uint64), Log: w.Log(), Readings: r.readings(),
 	}
 	maps.DeleteFunc(p.Faults, func(_ string, n uint64) bool { return n == 0 })
 	maps.Copy(p.Reached, p.Faults)

@@ -26,7 +26,8 @@ type watcher struct {
 	limit int
 	from  *feed.Position // of the last cut, kept over crashes
 
-	viewer *viewer // or nil
+	viewer    *viewer // or nil
+	standings []*standing
 }
 
 const (
@@ -70,6 +71,9 @@ func (r *run) buildWatchers() error {
 			w.life = r.cuts.Begin(name, position.Cut)
 			if i > 0 && r.settings.views && position.Cut == 0 {
 				w.viewer = r.newViewer(env.Rand)
+			}
+			if i > 0 && position.Cut == 0 {
+				w.standings = r.newStandings(env.Rand)
 			}
 			return w
 		})
@@ -127,14 +131,22 @@ func (w *watcher) takeSome(now proc.Now, n int, out *proc.Effects) {
 				if w.viewer != nil {
 					w.viewer.cut(w.feed.Cut())
 				}
+				for _, s := range w.standings {
+					s.cut(w.feed.Cut())
+				}
 			}
 			return
 		}
 		parsed := new(journal.Block)
 		if err := parsed.Parse(b.Data); err != nil {
 			w.run.cuts.Wrong(fmt.Sprintf("%s: entry %d of shard %d: %v", w.name, b.Index, b.Shard, err))
-		} else if w.viewer != nil {
-			w.viewer.take(&b, parsed)
+		} else {
+			if w.viewer != nil {
+				w.viewer.take(&b, parsed)
+			}
+			for _, s := range w.standings {
+				s.take(&b, parsed)
+			}
 		}
 		w.run.cuts.Handed(w.life, b.Shard, b.Index, b.Timestamp)
 	}
