@@ -40,7 +40,15 @@ local KiB = 1024, MiB = 1024 * KiB;
       limits: { pending_commands: 16384 },
     },
 
+    // SQL: it follows the blocks of all shards, answers queries, keeps views, and tells
+    // subscribers what changes. A node without it serves none.
+    query: {
+      kind: 'query',
+      needs: ['gateway'],
+      limits: { memory_bytes: 256 * MiB },
+    },
+
     // TCP with mutual TLS 1.3.
-    listener: { kind: 'listener', needs: ['gateway'] },
+    listener: { kind: 'listener', needs: ['query'] },
   },
 }

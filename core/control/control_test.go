@@ -34,7 +34,7 @@ func must(t *testing.T, n *Network, err error) *Network {
 func TestOwnNetwork(t *testing.T) {
 	n, err := load(t, "", "")
 	must(t, n, err)
-	if got, want := strings.Join(n.Instances(), " "), "files kv shard-0 shard-1 gateway listener"; got != want {
+	if got, want := strings.Join(n.Instances(), " "), "files kv shard-0 shard-1 gateway query listener"; got != want {
 		t.Errorf("instances start as %s, want %s", got, want)
 	}
 	c, g := n.ShardConfig(), n.GatewayConfig()
@@ -61,7 +61,7 @@ func TestWhatIsWrong(t *testing.T) {
 		{"syntax", "processes: {", "processes: {{", "dag.jsonnet:11:15-16 Unexpected"},
 		{"format", "format: 1", "format: 2", `dag.jsonnet: format: "2": this program reads 1`},
 		{"unknown field", "count: 2", "cuont: 2", `unknown field "cuont"`},
-		{"unknown kind", "kind: 'kv'", "kind: 'kw'", `processes.kv.kind: "kw": want one of files, kv, shard, gateway, listener`},
+		{"unknown kind", "kind: 'kv'", "kind: 'kw'", `processes.kv.kind: "kw": want one of files, kv, shard, gateway, query, listener`},
 		{"unknown limit", "segment_bytes:", "segmnet_bytes:", "processes.shard.limits.segmnet_bytes: a shard has no such limit: did you mean segment_bytes?"},
 		{"limit too large", "hot_actors: 65536", "hot_actors: 1e12", "processes.shard.limits.hot_actors: 1000000000000: want 1 to 268435456 actors"},
 		{"limit not whole", "hot_actors: 65536", "hot_actors: 1.5", "processes.shard.limits.hot_actors: 1.5: want a whole number"},
@@ -77,14 +77,14 @@ func TestWhatIsWrong(t *testing.T) {
 		{"twice", "['files', 'kv']", "['files', 'kv', 'kv']", `processes.shard.needs: "kv" stands twice`},
 		{"missing need", "['files', 'kv']", "['files']", "processes.shard.needs: a shard needs a kv: add kv"},
 		{"not minimal", "['shard']", "['shard', 'kv']", "processes.gateway.needs: shard needs kv already: drop kv"},
-		{"cycle", "kind: 'files'", "kind: 'files', needs: ['listener']", "processes: files -> listener -> gateway -> shard -> files: each needs the next: break the cycle"},
+		{"cycle", "kind: 'files'", "kind: 'files', needs: ['listener']", "processes: files -> listener -> query -> gateway -> shard -> files: each needs the next: break the cycle"},
 		{"two of a kind", "listener: {", "other: { kind: 'gateway', needs: ['shard'] }, listener: {", "processes.other: gateway is a gateway already, and a node has one: give it a count instead"},
 		{"none of a kind", "    listener: {", "    //", "processes: there is no listener"},
 		{"block and segment", "block_bytes: 1 * MiB", "block_bytes: 30 * MiB", "processes.shard.limits.block_bytes: 31457280: want 1024 to"},
 		{"sizes", "segment_bytes: 64 * MiB", "segment_bytes: 2 * MiB", "processes.shard.limits.block_bytes: 1048576: want at most a quarter of segment_bytes, 2097152"},
 		{"forgetful", "backend: 'pebble',\n      limits: { cache_bytes: 64 * MiB },", "backend: 'memory'", ""},
 		{"name", "listener: {", "'Listener 1': {", "processes.Listener 1: a name has 1 to 48 of"},
-		{"null", "listener: { kind: 'listener', needs: ['gateway'] }", "listener: null", "processes.listener: null: want an object"},
+		{"null", "listener: { kind: 'listener', needs: ['query'] }", "listener: null", "processes.listener: null: want an object"},
 		{"import", "local KiB = 1024", "local KiB = import 'x.libsonnet'", "x.libsonnet"},
 		{"recursion", "local KiB", "local f(x) = f(x + 1) + 1; local y = f(0); assert y > 0; local KiB", "dag.jsonnet"},
 	} {
@@ -126,10 +126,10 @@ func TestHash(t *testing.T) {
 		{"a comment", "// The truth", "// It", ""},
 		{"a default written out", "hot_actors: 65536,", "hot_actors: 65536, pipeline: 4,", ""},
 		{"order", "needs: ['files', 'kv']", "needs: ['kv', 'files']", ""},
-		{"a limit of the shard", "hot_actors: 65536", "hot_actors: 65537", "shard gateway listener"},
-		{"a backend", "'pebble'", "'memory'", "kv shard gateway listener"},
-		{"the count", "count: 2", "count: 3", "shard gateway listener"},
-		{"the listener", "needs: ['gateway'] }", "needs: ['gateway'], limits: { connections: 10 } }", "listener"},
+		{"a limit of the shard", "hot_actors: 65536", "hot_actors: 65537", "shard gateway query listener"},
+		{"a backend", "'pebble'", "'memory'", "kv shard gateway query listener"},
+		{"the count", "count: 2", "count: 3", "shard gateway query listener"},
+		{"the listener", "needs: ['query'] }", "needs: ['gateway'], limits: { connections: 10 } }", "listener"},
 	} {
 		m, err := load(t, c.old, c.new)
 		must(t, m, err)

@@ -9,6 +9,7 @@ import (
 	"actordb/core/gateway"
 	"actordb/core/journal"
 	"actordb/core/proc"
+	"actordb/core/query"
 	"actordb/core/shard"
 )
 
@@ -25,6 +26,7 @@ type Limit struct {
 type spec struct {
 	kind     Kind
 	countMax int
+	optional bool     // a network may do without
 	needs    []Kind   // one process of each, directly or not
 	backends []string // the first is the default; none: it has no backend
 	limits   []Limit
@@ -45,7 +47,7 @@ const ShardsMax = 64
 
 // specs by kind. The defaults are those of the packages that they configure.
 var specs = func() []*spec {
-	s, g := shard.DefaultConfig(), gateway.DefaultConfig()
+	s, g, q := shard.DefaultConfig(), gateway.DefaultConfig(), query.DefaultLimits()
 	ms := func(t proc.Tick) int64 { return int64(t) / 1e6 }
 	return []*spec{
 		{kind: Files, countMax: 1, backends: []string{"os", "sqlite", "postgres"}},
@@ -77,6 +79,18 @@ var specs = func() []*spec {
 			{"resend_base_ms", "ms", 1, 60_000, ms(g.ResendBase), "before the second attempt; doubled for each further one"},
 			{"resend_max_ms", "ms", 1, 600_000, ms(g.ResendMax), "between two attempts"},
 			{"deadline_ms", "ms", 1, 3_600_000, ms(g.Deadline), "after which the answer is unknown"},
+		}},
+		{kind: Query, countMax: 1, optional: true, needs: []Kind{Gateway}, limits: []Limit{
+			{"statements", "statements", 1, 1 << 16, int64(q.Statements), "of SQL at once, of all clients"},
+			{"subscriptions", "subscriptions", 1, 1 << 16, int64(q.Subscriptions), "of these"},
+			{"scans", "scans", 1, 64, int64(q.Scans), "of the journals at once; each follows all shards (their limit feeds)"},
+			{"memory_bytes", "bytes", 64 * kib, 64 * gib, int64(q.MemoryBytes), "that one statement, or one kept view, may hold"},
+			{"inbox_bytes", "bytes", 64 * kib, 16 * gib, int64(q.InboxBytes), "of blocks that wait for one view or subscription"},
+			{"window_bytes", "bytes", 4 * kib, 64 * mib, int64(q.WindowBytes), "of an answer under way to one client"},
+			{"feed_window_bytes", "bytes", 4 * kib, core.FeedWindowMax, int64(q.FeedWindow), "of each shard's blocks under way, for the live feed and for each scan"},
+			{"wait_ms", "ms", 1, 3_600_000, ms(q.Wait), "for a cut; then a statement is refused"},
+			{"idle_ms", "ms", 1000, 3_600_000, ms(q.Idle), "a client that says nothing for so long is given up"},
+			{"ahead_ms", "ms", 0, 3_600_000, int64(q.Ahead) / 1e6, "a time farther ahead of the clock is not waited for"},
 		}},
 		{kind: Listener, countMax: 1, needs: []Kind{Gateway}, limits: []Limit{
 			{"connections", "connections", 1, 1 << 20, 4096, "at once"},
@@ -214,6 +228,9 @@ func checkKinds(names []string, list map[string]*Process, wrong *problems) {
 	}
 	for _, s := range specs {
 		name := of[s.kind]
+		if name == "" && s.optional {
+			continue
+		}
 		if name == "" {
 			wrong.add("processes", "there is no %s", s.kind)
 			continue
@@ -263,6 +280,16 @@ func (n *Network) GatewayConfig() gateway.Config {
 	return c
 }
 
+// QueryLimits is what the network says of its query process.
+func (n *Network) QueryLimits() query.Limits {
+	c, l := query.DefaultLimits(), n.The(Query).Limits
+	c.Statements, c.Subscriptions, c.Scans = int(l["statements"]), int(l["subscriptions"]), int(l["scans"])
+	c.MemoryBytes, c.InboxBytes, c.WindowBytes = int(l["memory_bytes"]), int(l["inbox_bytes"]), int(l["window_bytes"])
+	c.FeedWindow = int(l["feed_window_bytes"])
+	c.Wait, c.Idle, c.Ahead = proc.Tick(l["wait_ms"]*1e6), proc.Tick(l["idle_ms"]*1e6), core.Timestamp(l["ahead_ms"]*1e6)
+	return c
+}
+
 // checkSizes finds limits that do not go together.
 func (n *Network) checkSizes(wrong *problems) {
 	s, kv := n.The(Shard), n.The(KV)
@@ -271,6 +298,11 @@ func (n *Network) checkSizes(wrong *problems) {
 	}
 	if kv.Backend == "memory" && s.Limits["compact_keep_bytes"] > 0 {
 		wrong.add("processes."+kv.Name+".backend", "what is compacted away lives in the kv alone, and this one forgets: take pebble, or set compact_keep_bytes to 0")
+	}
+	if n.Has(Query) {
+		if q := n.The(Query); q.Limits["subscriptions"] > q.Limits["statements"] {
+			wrong.add("processes."+q.Name+".limits.subscriptions", "%d: want at most statements, %d", q.Limits["subscriptions"], q.Limits["statements"])
+		}
 	}
 	g := n.The(Gateway)
 	if base := g.Limits["resend_base_ms"]; g.Limits["resend_max_ms"] < base || g.Limits["deadline_ms"] < base {

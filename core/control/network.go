@@ -33,6 +33,7 @@ const (
 	KV       Kind = "kv"       // derived state
 	Shard    Kind = "shard"    // actors and their journal
 	Gateway  Kind = "gateway"  // clients' commands
+	Query    Kind = "query"    // SQL: queries, views, subscriptions
 	Listener Kind = "listener" // connections
 )
 
@@ -83,6 +84,14 @@ func GatewayAt(node proc.NodeID) proc.Addr { return proc.Addr{Node: node, Proc: 
 
 // ShardAt is the address of a node's i-th shard.
 func ShardAt(node proc.NodeID, i int) proc.Addr { return proc.Addr{Node: node, Proc: uint32(i + 2)} }
+
+// QueryAt is the address of a node's query process, behind its shards.
+func QueryAt(node proc.NodeID) proc.Addr { return proc.Addr{Node: node, Proc: ShardsMax + 2} }
+
+// Has tells whether the network has a process of a kind that it may do without.
+func (n *Network) Has(kind Kind) bool {
+	return slices.ContainsFunc(n.Processes, func(p *Process) bool { return p.Kind == kind })
+}
 
 // Instance names one of a process's instances.
 func (p *Process) Instance(ordinal int) string {

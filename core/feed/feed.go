@@ -47,6 +47,7 @@ type Config struct {
 	// Peers is the prefix of the identities that blocks are taken from: the
 	// cluster's own.
 	Peers  string
+	Lane   uint32       // tells the feeds of one owner apart
 	Window int          // bytes of each shard's blocks, held and under way
 	Timer  proc.TimerID // the owner's, for the feed
 	Tick   proc.Tick    // between two looks at what is late
@@ -119,6 +120,7 @@ type Feed struct {
 	want    core.Timestamp
 	serial  uint32
 	epoch   uint64
+	stopped bool
 	err     error
 }
 
@@ -179,6 +181,24 @@ func (f *Feed) Position() Position {
 // Want asks for a cut at t or later. Without it the cut moves with the blocks.
 func (f *Feed) Want(t core.Timestamp) { f.want = max(f.want, t) }
 
+// WantNow is Want, and asks at once and not when the timer fires.
+func (f *Feed) WantNow(t core.Timestamp, now proc.Now, out *proc.Effects) {
+	f.Want(t)
+	f.askAll(now, out)
+}
+
+// Stop gives the shards no more room: the feed is of no more use.
+func (f *Feed) Stop(now proc.Now, out *proc.Effects) {
+	f.stopped = true
+	for i := range f.sources {
+		f.say(&f.sources[i], now, out)
+	}
+	out.CancelTimer(f.cfg.Timer)
+}
+
+// Owns tells whether a stream is, or was, this feed's.
+func (f *Feed) Owns(stream uint64) bool { return stream>>32 == f.epoch>>32 }
+
 // restream begins a new stream from what is not received yet, at another replica if
 // the present one is silent.
 func (f *Feed) restream(s *source, now proc.Now, out *proc.Effects) {
@@ -191,12 +211,16 @@ func (f *Feed) restream(s *source, now proc.Now, out *proc.Effects) {
 // say tells the shard where the feed stands.
 func (f *Feed) say(s *source, now proc.Now, out *proc.Effects) {
 	var w wire.Writer
+	window := uint32(f.cfg.Window)
+	if f.stopped {
+		window = 0
+	}
 	s.said, s.freed = now.Mono, 0
 	if s.known < f.want {
 		s.asked = f.want
 	}
-	w.Follow(&wire.Follow{Shard: s.Shard, Stream: s.stream, Next: s.next, Got: s.got, Taken: s.taken,
-		Window: uint32(f.cfg.Window), Close: s.asked})
+	w.Follow(&wire.Follow{Shard: s.Shard, Lane: f.cfg.Lane, Stream: s.stream, Next: s.next, Got: s.got, Taken: s.taken,
+		Window: window, Close: s.asked})
 	out.Send(s.Homes[s.home], w.Finish(wire.Follows))
 }
 
@@ -207,35 +231,41 @@ func (f *Feed) Receive(now proc.Now, peer string, frame []byte, out *proc.Effect
 		return false
 	}
 	var h wire.Feed
-	if !strings.HasPrefix(peer, f.cfg.Peers) || !r.Feed(&h) {
-		return true
+	if strings.HasPrefix(peer, f.cfg.Peers) && r.Feed(&h) {
+		f.Accept(now, &h, &r, out)
 	}
+	return true
+}
+
+// Accept takes a frame of blocks whose head was read, for owners of several feeds.
+// It reports whether the blocks were what comes next.
+func (f *Feed) Accept(now proc.Now, h *wire.Feed, r *wire.Reader, out *proc.Effects) bool {
 	i := slices.IndexFunc(f.sources, func(s source) bool { return s.Shard == h.Shard })
-	if i < 0 || f.sources[i].stream != h.Stream || f.err != nil {
-		return true // of a stream that was given up
+	if i < 0 || f.sources[i].stream != h.Stream || f.err != nil || f.stopped {
+		return false // of a stream that was given up
 	}
 	s := &f.sources[i]
 	s.heard, s.leads = now.Mono, h.Leads
 	switch {
 	case h.Refused:
-		return true // the timer tries again, elsewhere
+		return false // the timer tries again, elsewhere
 	case h.Compacted > 0:
 		if s.gone++; s.gone == len(s.Homes) { // none has it
 			f.err = &CompactedError{Shard: h.Shard, Wanted: s.next, Floor: h.Compacted}
-			return true
+			return false
 		}
 		s.home = (s.home + 1) % len(s.Homes)
 		f.restream(s, now, out)
-		return true
+		return false
 	case h.First < s.next:
-		return true // it came twice
+		return false // it came twice
 	case h.First > s.next:
 		f.restream(s, now, out) // one was lost
-		return true
+		return false
 	}
-	if !f.take(s, &r) {
+	if !f.take(s, r) {
 		f.restream(s, now, out)
-		return true
+		return false
 	}
 	s.next, s.gone = h.Next, 0
 	if s.first == len(s.held) {

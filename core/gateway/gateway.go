@@ -15,6 +15,8 @@
 //	G5  An answer goes only to the principal whose command it answers. A number
 //	    that is under way for another command, or for another principal, is
 //	    refused.
+//	    Statements of SQL are the query process's (pass.go): what it is told of their
+//	    senders is the authenticated peer, too.
 //	G6  A command goes to the replica that leads its shard, as far as the gateway
 //	    knows: a hint in a refusal is followed at once, but only a few times before
 //	    the command waits again, and a replica that is silent is given up for the
@@ -37,6 +39,7 @@ import (
 // Config of a gateway. Start from DefaultConfig.
 type Config struct {
 	Placement *shard.Placement
+	Query     proc.Addr // the node's query process; zero: it serves no SQL
 	// ClusterPeers is the prefix of the identities of the cluster's own
 	// processes: only they may answer.
 	ClusterPeers string
@@ -213,6 +216,10 @@ func (g *Gateway) receive(in *proc.Input) {
 		for r.Answer(&a) {
 			g.answered(in.From, &a)
 		}
+		return
+	}
+	if r.Kind == wire.Asks {
+		g.pass(in, &r)
 		return
 	}
 	e := g.take()

@@ -59,6 +59,16 @@ func (b *Batch) MemBytes() int {
 	return n
 }
 
+// RowBytes is about what row i takes.
+func (b *Batch) RowBytes(i int) (n int) {
+	for _, c := range b.Cols {
+		if n += 8; !c.Type.Fixed() {
+			n += int(c.Off[i+1] - c.Off[i])
+		}
+	}
+	return n
+}
+
 // AppendRow adds row i of src, which has the same types.
 func (b *Batch) AppendRow(src *Batch, i int) {
 	for k, c := range b.Cols {

@@ -22,6 +22,7 @@ import (
 //	D3  Closed in a frame holds for every entry from its Next on.
 type feed struct {
 	to      proc.Addr
+	lane    uint32 // of the follower's feeds
 	stream  uint64
 	next    core.Index // not sent yet
 	sent    uint64     // bytes of blocks, as the follower counts them
@@ -68,7 +69,7 @@ func (s *Shard) follow(from proc.Addr, peer string, r *wire.Reader) {
 		if m.Shard != s.cfg.Shard || s.phase != phaseServing {
 			continue // it asks again
 		}
-		f := s.feedTo(from)
+		f := s.feedTo(from, m.Lane)
 		if f == nil {
 			s.out.Mark(markFeedRefused)
 			var w wire.Writer
@@ -79,7 +80,7 @@ func (s *Shard) follow(from proc.Addr, peer string, r *wire.Reader) {
 		case m.Stream>>32 == f.stream>>32 && m.Stream < f.stream:
 			continue // sent before the one that began the present stream
 		case m.Stream != f.stream:
-			*f = feed{to: from, stream: m.Stream, next: max(m.Next, 1), sent: m.Got, taken: m.Taken}
+			*f = feed{to: from, lane: m.Lane, stream: m.Stream, next: max(m.Next, 1), sent: m.Got, taken: m.Taken}
 		}
 		f.heard, f.due = s.now.Mono, true
 		f.taken, f.window = max(f.taken, min(m.Taken, f.sent)), uint64(m.Window)
@@ -91,22 +92,22 @@ func (s *Shard) follow(from proc.Addr, peer string, r *wire.Reader) {
 }
 
 // feedTo finds a follower's feed or gives it one, if there is room.
-func (s *Shard) feedTo(to proc.Addr) *feed {
+func (s *Shard) feedTo(to proc.Addr, lane uint32) *feed {
 	for _, f := range s.feeds {
-		if f.to == to {
+		if f.to == to && f.lane == lane {
 			return f
 		}
 	}
 	for i, f := range s.feeds {
 		if s.now.Mono-f.heard > feedIdle {
-			*f = feed{to: to}
+			*f = feed{to: to, lane: lane}
 			return s.feeds[i]
 		}
 	}
 	if len(s.feeds) >= s.cfg.Feeds {
 		return nil
 	}
-	f := &feed{to: to}
+	f := &feed{to: to, lane: lane}
 	s.feeds = append(s.feeds, f)
 	return f
 }

@@ -18,6 +18,7 @@ type EventType struct {
 	Personal []bool      // of each field: it stands with the personal columns
 	Timing   *Timing     // nil: nothing about it is ever final
 	table    *plan.Table
+	text     string // of the statement
 }
 
 // system are the columns that every event has, before those of its type.
@@ -56,7 +57,9 @@ type Projection struct {
 	Name  tree.Name
 	Query *tree.Query
 	Uses  []string // tables, by their full names
+	Kept  bool     // materialized: its rows are kept
 	names []string // of the columns
+	text  string   // of the statement
 	table *plan.Table
 }
 
@@ -98,6 +101,9 @@ func (c *Catalog) Table(schema, name string) (*plan.Table, bool) {
 	}
 	if p := c.projections[full]; p != nil {
 		return p.table, true
+	}
+	if t := systemTables[full]; t != nil {
+		return t, true
 	}
 	return nil, false
 }
@@ -154,7 +160,7 @@ func (c *Catalog) createEventType(s *tree.CreateEventType) error {
 	if full == "" {
 		return err
 	}
-	t := &EventType{Name: s.Name, table: &plan.Table{Name: full, Schema: slices.Clone(system)}}
+	t := &EventType{Name: s.Name, text: tree.Print(s), table: &plan.Table{Name: full, Schema: slices.Clone(system)}}
 	if len(s.Options) > 0 {
 		t.table.Schema = append(t.table.Schema, watermark)
 	}
@@ -197,20 +203,31 @@ func (c *Catalog) createProjection(s *tree.CreateProjection) error {
 	if full == "" {
 		return err
 	}
+	made := &Projection{Name: s.Name, Query: s.Query, text: tree.Print(s), table: &plan.Table{Name: full}}
 	for _, o := range s.Options {
-		return sqlerr.At(o.Pos, sqlerr.InvalidParameter, "projections have no option %q", o.Name)
+		switch {
+		case o.Name != "materialized":
+			return sqlerr.At(o.Pos, sqlerr.InvalidParameter, "projections have no option %q", o.Name).Hint("materialized is one")
+		case o.Value != "true" && o.Value != "false":
+			return sqlerr.At(o.Pos, sqlerr.InvalidParameter, "materialized is true or false, not %q", o.Value)
+		}
+		made.Kept = o.Value == "true"
 	}
 	p, err := plan.Projection(s, plan.Options{Catalog: c})
 	if err != nil {
 		return err
 	}
-	made := &Projection{Name: s.Name, Query: s.Query, table: &plan.Table{Name: full}}
 	for _, col := range p.Cols {
 		made.names = append(made.names, col.Name)
 		made.table.Schema = append(made.table.Schema, row.Column{Name: col.Name, Type: col.Type})
 	}
 	if made.Uses = tablesOf(p.Root, nil); slices.Contains(made.Uses, LateEvents) {
 		return sqlerr.Unsupported(s.Name.Pos, LateEvents+" in a projection: it tells of all projections")
+	}
+	for _, used := range made.Uses {
+		if systemTables[used] != nil {
+			return sqlerr.Unsupported(s.At(), "a projection of %s", used)
+		}
 	}
 	c.projections[full] = made
 	c.order = append(c.order, full)

@@ -59,8 +59,10 @@ func (in *intake) take(e *core.Event) error {
 	if err := in.plain.Append(in.one, e.Payload); err != nil {
 		return err
 	}
-	if err := in.personal.Append(in.other, e.Personal); err != nil { // erased: of no fields
-		return err
+	if len(in.other.Cols) > 0 { // else they may be in any form
+		if err := in.personal.Append(in.other, e.Personal); err != nil { // erased: of no fields
+			return err
+		}
 	}
 	b := in.rows
 	b.Cols[colKey].AppendString(e.Actor.Key())

@@ -17,6 +17,10 @@ type Options struct {
 	Params []row.Value
 	Now    int64 // microseconds since 1970-01-01 00:00 UTC
 	Memory int   // bytes that a circuit may hold; 0: MemoryDefault
+	Stream bool  // the answer may be read while it comes, where the plan allows it
+	// Kept finds the rows of a projection that are kept, as of the cut that the job
+	// will finish; nil: none are.
+	Kept func(full string) (*View, bool)
 
 	keep bool
 }
@@ -28,10 +32,13 @@ const MemoryDefault = 256 << 20
 // projections that it reads, directly or not.
 type Job struct {
 	intakes map[string]*intake
-	list    []*intake // the same
-	runs    []*run    // what is read comes first; the last is the query's
-	at      int       // of runs: the one that works on the step
-	once    bool      // one step, and no more
+	list    []*intake      // the same
+	runs    []*run         // what is read comes first; the last is the query's
+	at      int            // of runs: the one that works on the step
+	once    bool           // one step, and no more
+	streams bool           // a step now and then, whose changes are the answer
+	newest  core.Timestamp // of the blocks taken
+	poured  bool           // the circuits hold a part of the present step
 	cut     core.Timestamp
 	err     error
 
@@ -52,6 +59,7 @@ type run struct {
 type input struct {
 	intake *intake
 	run    *run
+	fixed  *zset.Batch // or what is there from the beginning
 	asOf   *plan.AsOf
 }
 
@@ -69,6 +77,9 @@ func (c *Catalog) newJob(p *plan.Plan, o Options) (*Job, error) {
 		o.Memory = MemoryDefault
 	}
 	j := &Job{intakes: map[string]*intake{}, once: !o.keep}
+	if o.Stream && !o.keep && len(p.Order) == 0 && c.linear(p.Root) {
+		j.streams, j.once, o.keep = true, false, true
+	}
 	if _, err := c.addRun(j, p, nil, o, map[string]*run{}); err != nil {
 		return nil, err
 	}
@@ -91,6 +102,10 @@ func (c *Catalog) addRun(j *Job, p *plan.Plan, asOf *plan.AsOf, o Options, made 
 		}
 		if t := c.types[s.Table]; t != nil {
 			in.intake, err = j.intake(s.Table, t)
+		} else if systemTables[s.Table] != nil {
+			in.fixed, err = c.systemRows(s.Table, o)
+		} else if kept, ok := o.kept(s.Table, in.asOf); ok {
+			in.fixed, err = kept.rows()
 		} else {
 			in.run, err = c.projectionRun(j, s.Table, in.asOf, o, made)
 		}
@@ -153,6 +168,14 @@ func (j *Job) intake(full string, t *EventType) (*intake, error) {
 	return in, err
 }
 
+// kept finds the rows of a projection that are kept.
+func (o *Options) kept(full string, asOf *plan.AsOf) (*View, bool) {
+	if o.Kept == nil || asOf != nil {
+		return nil, false
+	}
+	return o.Kept(full)
+}
+
 func (j *Job) last() *run { return j.runs[len(j.runs)-1] }
 
 // Cols are the answer's columns.
@@ -178,6 +201,7 @@ func (j *Job) Take(shard core.ShardID, index core.Index, b *journal.Block) {
 	if j.err != nil {
 		return // Finish says so
 	}
+	j.newest = b.Timestamp
 	takeBlock(j.intakes, b, func(e *core.Event, err error) {
 		if j.Undecodable++; j.Undecodable == 1 {
 			j.First = fmt.Sprintf("%s: %v", Place{shard, index, e.Actor, e.Seq}, err)
@@ -194,6 +218,7 @@ func (j *Job) Take(shard core.ShardID, index core.Index, b *journal.Block) {
 // pour gives the circuits what the intakes have, so that a long history does not
 // stand in them as a whole.
 func (j *Job) pour() {
+	j.poured = true
 	for _, r := range j.runs {
 		if err := r.push(true); err != nil {
 			j.fail(err)
@@ -228,7 +253,7 @@ func (j *Job) Finish(cut core.Timestamp, fuel int) (done bool, err error) {
 			return false, nil
 		}
 	}
-	j.at, j.cut = 0, cut
+	j.at, j.cut, j.poured = 0, cut, false
 	if !j.once {
 		j.close()
 	}
@@ -280,10 +305,15 @@ func (r *run) push(intakes bool) error {
 			continue
 		}
 		var rows *zset.Batch
-		if in.intake != nil {
+		switch {
+		case in.intake != nil:
 			rows = in.intake.rows
-		} else {
+		case in.run != nil:
 			rows = in.run.query.Changes()
+		case in.fixed == nil:
+			continue
+		default:
+			rows, in.fixed = in.fixed, nil
 		}
 		if in.intake != nil && in.asOf != nil {
 			rows = before(rows, in.asOf)
@@ -343,4 +373,12 @@ func (j *Job) Rows(yield func(*row.Batch) error) error {
 		return err
 	}
 	return j.last().query.Rows(yield)
+}
+
+// Read begins to read what Rows would yield, for who takes it piece by piece.
+func (j *Job) Read() (*lower.Reading, error) {
+	if err := j.Err(); err != nil {
+		return nil, err
+	}
+	return j.last().query.Read(), nil
 }

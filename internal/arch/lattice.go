@@ -30,7 +30,6 @@ net/wire:               core
 core/shard:             github.com/cespare/xxhash/v2 google.golang.org/protobuf/proto core core/proc core/seal core/journal core/actor net/wire disk go.etcd.io/raft/v3/...
 core/feed:              core core/proc core/journal net/wire
 core/gateway:           core core/proc core/shard net/wire
-core/control:           core core/proc core/seal core/journal core/shard core/gateway github.com/google/go-jsonnet
 
 # SQL
 core/sql/tree:
@@ -40,6 +39,10 @@ core/expr:              core/row core/sql/tree core/sql/sqlerr github.com/cockro
 core/sql/plan:          core/expr core/row core/sql/tree core/sql/sqlerr
 core/sql/lower:         core/expr core/flow core/row core/sql/plan core/sql/sqlerr core/sql/tree core/zset
 core/view:              core core/journal core/row core/zset core/sql/tree core/sql/sqlerr core/sql/plan core/sql/lower
+core/query:             core core/actor core/feed core/journal core/proc core/row core/zset core/sql/tree core/sql/sqlerr core/sql/parse core/sql/plan core/sql/lower core/view net/wire google.golang.org/protobuf/encoding/protowire
+
+# the control plane
+core/control:           core core/proc core/seal core/journal core/shard core/gateway core/query github.com/google/go-jsonnet
 
 # the default process network
 .:                      core/control
@@ -75,16 +78,16 @@ workloads:              core core/proc core/actor net/wire checkers google.golan
 # where it all meets
 internal/viewcheck:     core core/journal core/row core/seal core/sql/parse core/sql/tree core/view checkers google.golang.org/protobuf/encoding/protowire
 internal/viewtest:      core core/sql/plan core/journal core/row core/seal core/sql/parse core/sql/sqlerr core/sql/tree core/view checkers/relational google.golang.org/protobuf/encoding/protowire
-internal/testbed:       internal/viewcheck core/feed core/row core/view core/sql/parse core/sql/tree checkers/relational google.golang.org/protobuf/encoding/protowire github.com/cespare/xxhash/v2 go.etcd.io/raft/v3/raftpb google.golang.org/protobuf/proto . core/control disk core/proc core core/seal core/journal core/actor net/wire core/shard core/gateway sim sim/fault net/simnet disk/simfile disk/memkv checkers workloads
+internal/testbed:       internal/viewcheck core/query core/feed core/row core/view core/sql/parse core/sql/tree checkers/relational google.golang.org/protobuf/encoding/protowire github.com/cespare/xxhash/v2 go.etcd.io/raft/v3/raftpb google.golang.org/protobuf/proto . core/control disk core/proc core core/seal core/journal core/actor net/wire core/shard core/gateway sim sim/fault net/simnet disk/simfile disk/memkv checkers workloads
 experiments/mutants:    golang.org/x/tools/txtar
 internal/host:          core/proc disk golang.org/x/sys/unix
 internal/observe:       core/proc disk internal/host net/tlsnet github.com/prometheus/client_golang/...
-net/client:             core core/proc core/actor net/wire net/tlsnet
+net/client:             core core/row core/proc core/actor net/wire net/tlsnet
 internal/datadir:       core core/proc disk/osfile
 internal/history:       core core/seal core/journal core/actor core/shard disk disk/pebblekv
 internal/inspect:       core core/actor core/journal core/shard internal/datadir internal/history
 internal/verify:        core core/actor core/journal core/shard disk disk/osfile internal/datadir internal/history
-internal/node:          core/journal disk/kvfile disk/pgkv disk/sqlitekv internal/observe . core/control disk/memkv internal/datadir disk core/proc core core/actor core/shard core/gateway net/wire net/tlsnet net/client net/rpc net/rpc/actordbv1 net/rpc/actordbv1/actordbv1connect connectrpc.com/connect golang.org/x/net/netutil internal/host disk/osfile disk/pebblekv disk/losefs checkers workloads
+internal/node:          core/feed core/query core/journal disk/kvfile disk/pgkv disk/sqlitekv internal/observe . core/control disk/memkv internal/datadir disk core/proc core core/actor core/shard core/gateway net/wire net/tlsnet net/client net/rpc net/rpc/actordbv1 net/rpc/actordbv1/actordbv1connect connectrpc.com/connect golang.org/x/net/netutil internal/host disk/osfile disk/pebblekv disk/losefs checkers workloads
 internal/nodetest:      internal/node disk core/proc core core/shard core/gateway disk/osfile disk/pebblekv checkers workloads
 internal/drill:         . core core/actor core/control core/proc core/shard net/client net/tlsnet disk disk/losefs disk/osfile internal/datadir internal/history internal/host internal/node internal/verify checkers workloads
 internal/backup:        core core/actor core/journal core/shard disk disk/osfile internal/datadir internal/history internal/verify internal/inspect internal/node github.com/cespare/xxhash/v2

@@ -22,6 +22,7 @@ import (
 	"actordb/core/control"
 	"actordb/core/gateway"
 	"actordb/core/proc"
+	"actordb/core/query"
 	"actordb/core/shard"
 	"actordb/disk"
 	"actordb/internal/datadir"
@@ -121,7 +122,9 @@ func (n *Node) start(id *datadir.Identity) error {
 		case control.Shard:
 			return n.startShard(core.ShardID(i), placement, id, stores[i])
 		case control.Gateway:
-			return n.startGateway(placement)
+			return n.startGateway(network, placement)
+		case control.Query:
+			return n.startQuery(network, placement)
 		case control.Listener:
 			if err := n.begun(); err != nil || cfg.Listen == nil {
 				return err
@@ -144,9 +147,12 @@ func (c *Config) network() (*control.Network, error) {
 	return network.With(network.The(control.Shard).Name, c.Shards, nil)
 }
 
-func (n *Node) startGateway(placement *shard.Placement) (err error) {
+func (n *Node) startGateway(network *control.Network, placement *shard.Placement) (err error) {
 	g := n.cfg.Gateway
 	g.Placement, g.ClusterPeers = placement, n.cfg.clusterPeers()
+	if network.Has(control.Query) {
+		g.Query = control.QueryAt(n.cfg.Node)
+	}
 	if err := g.Validate(); err != nil {
 		return err
 	}
@@ -196,7 +202,11 @@ func (n *Node) openKV(id core.ShardID, s *host.Storage) (err error) {
 func (n *Node) startShard(id core.ShardID, placement *shard.Placement, who *datadir.Identity, store host.Storage) error {
 	c := n.cfg.Shard
 	c.Shard, c.Placement, c.TrustedPeers, c.Operators = id, placement, n.cfg.clusterPeers(), n.cfg.Operators
-	c.Kinds = n.cfg.Kinds()
+	system, err := query.System()
+	if err != nil {
+		return err
+	}
+	c.Kinds = append(n.cfg.Kinds(), system)
 	c.Cluster, c.Secret = who.ClusterID(), who.SecretBytes()
 	c.Replica, c.Voters = n.cfg.replica(n.cfg.Node), n.cfg.voters(placement, id)
 	if err := n.begins(&c); err != nil {

@@ -137,14 +137,14 @@ func peersOf(dir string) (map[proc.NodeID]string, error) {
 	return peers, nil
 }
 
-// inspect is what a client may send: commands, to the gateway.
+// inspect is what a client may send: commands and statements, to the gateway.
 func inspect(_ tlsnet.Identity, to uint32, frame []byte) error {
 	if to != tlsnet.GatewayProc {
 		return fmt.Errorf("it is for process %d; clients talk to process %d, the gateway", to, tlsnet.GatewayProc)
 	}
 	r, err := wire.Open(frame)
-	if err == nil && r.Kind != wire.Commands {
-		err = fmt.Errorf("%w: it does not hold commands", wire.ErrFrame)
+	if err == nil && r.Kind != wire.Commands && r.Kind != wire.Asks {
+		err = fmt.Errorf("%w: it holds neither commands nor statements", wire.ErrFrame)
 	}
 	return err
 }

@@ -14,6 +14,7 @@ import (
 	"actordb/core/gateway"
 	"actordb/core/journal"
 	"actordb/core/proc"
+	"actordb/core/query"
 	"actordb/core/shard"
 	"actordb/sim"
 	"actordb/workloads"
@@ -80,6 +81,8 @@ func (r *run) buildServers() error {
 			case control.Gateway:
 				r.buildGateway(n, node)
 				return nil
+			case control.Query:
+				return r.buildQuery(n, node)
 			}
 			return fmt.Errorf("the simulator knows no %s", p.Kind)
 		})
@@ -114,7 +117,7 @@ func (r *run) buildReplica(at proc.Addr) error {
 
 func (r *run) buildGateway(n int, node proc.NodeID) {
 	g := r.settings.gateway
-	g.Placement, g.ClusterPeers = r.placement, clusterPeers
+	g.Placement, g.ClusterPeers, g.Query = r.placement, clusterPeers, control.QueryAt(node)
 	name := fmt.Sprintf("gateway-%d", n)
 	r.gateways = append(r.gateways, r.world.SpawnAt(control.GatewayAt(node), name, clusterPeers+name, sim.Storage{},
 		func(env proc.Env) proc.Process { return gateway.New(g, env) }))
@@ -164,13 +167,20 @@ func (r *run) buildShard(id core.ShardID, replica *shard.Replica) error {
 // kinds are the workloads' actor types for one shard, in some runs with their
 // invariants asserted at every command, which is dear.
 func (r *run) kinds() []actor.Kind {
-	kinds := workloads.Kinds()
+	kinds := append(workloads.Kinds(), system())
 	if r.settings.checked {
 		for i := range kinds {
 			kinds[i] = actor.Checked(kinds[i])
 		}
 	}
 	return kinds
+}
+
+// system is the catalog's type.
+func system() actor.Kind {
+	kind, err := query.System()
+	core.Assert(err == nil, "%v", err)
+	return kind
 }
 
 func cfgWithKinds(c shard.Config) *shard.Config {

@@ -5,8 +5,10 @@ import (
 	"slices"
 	"time"
 
+	"actordb/core"
 	"actordb/core/gateway"
 	"actordb/core/proc"
+	"actordb/core/query"
 	"actordb/core/shard"
 	"actordb/workloads"
 )
@@ -29,6 +31,7 @@ type settings struct {
 	Clients int
 	shard   shard.Config
 	gateway gateway.Config
+	query   query.Limits
 	// of clients
 	timeout, backoffMax, deadline time.Duration
 	lifetime                      time.Duration // of sessions
@@ -96,7 +99,7 @@ func drawSettings(r *rand.Rand, o *Options) settings {
 	few := len(o.Workloads) <= 2 // they were asked for by name
 	s.sensors = (r.IntN(2) == 0 || few) && slices.Contains(o.Workloads, workloads.SensorWorkload)
 	s.banks = (r.IntN(3) == 0 || few) && slices.Contains(o.Workloads, workloads.BankWorkload)
-	s.shard, s.gateway = c, g
+	s.shard, s.gateway, s.query = c, g, query.DefaultLimits()
 	if s.strategy = o.Strategy; s.strategy == "" {
 		s.strategy = "time"
 		if o.Faults != "none" {
@@ -117,6 +120,10 @@ func (s *settings) queueLimits(held int) map[string]int {
 		"shard.feeds":           s.shard.Feeds,
 		"feed.held":             held,
 		"gateway.pending":       s.gateway.PendingMax,
+		"query.statements":      s.query.Statements,
+		"query.subscriptions":   s.query.Subscriptions,
+		"query.inbox-bytes":     s.query.InboxBytes,
+		"query.replies-over":    2 * core.FrameBytesMax,
 		"gateway.pending-bytes": s.gateway.PendingBytes,
 	}
 }

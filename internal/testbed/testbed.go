@@ -29,6 +29,7 @@ import (
 	"actordb/core/gateway"
 	"actordb/core/journal"
 	"actordb/core/proc"
+	"actordb/core/query"
 	"actordb/core/shard"
 	"actordb/net/simnet"
 	"actordb/sim"
@@ -180,7 +181,7 @@ const (
 // Sites lists every fault site and every mark of the engine.
 func Sites() []string {
 	list := append(fault.Sites(), mendedSite, restoredSite)
-	for _, marks := range [][]proc.Mark{journal.Marks(), shard.Marks(), gateway.Marks()} {
+	for _, marks := range [][]proc.Mark{journal.Marks(), shard.Marks(), gateway.Marks(), query.Marks()} {
 		for _, m := range marks {
 			list = append(list, string(m))
 		}

@@ -40,14 +40,7 @@ const (
 // buildWatchers puts one watcher on the first server, where it crashes with it, and
 // the others on machines of their own.
 func (r *run) buildWatchers() error {
-	var sources []feed.Source
-	for id, group := range r.placement.Groups {
-		source := feed.Source{Shard: core.ShardID(id)}
-		for i := range group {
-			source.Homes = append(source.Homes, group[i].Addr)
-		}
-		sources = append(sources, source)
-	}
+	sources := r.sources()
 	for i := range watchers {
 		node := r.servers[0]
 		if i > 0 {
@@ -79,6 +72,18 @@ func (r *run) buildWatchers() error {
 		})
 	}
 	return nil
+}
+
+// sources are all shards and where their replicas are.
+func (r *run) sources() (list []feed.Source) {
+	for id, group := range r.placement.Groups {
+		source := feed.Source{Shard: core.ShardID(id)}
+		for i := range group {
+			source.Homes = append(source.Homes, group[i].Addr)
+		}
+		list = append(list, source)
+	}
+	return list
 }
 
 // Step implements proc.Process.

@@ -114,6 +114,8 @@ type Client struct {
 	conn    *tlsnet.Conn
 	broken  error     // why there is no connection
 	heard   time.Time // an answer, or that nothing was asked
+	asks    []*statement
+	token   core.Timestamp // of the newest answer: what is asked in SQL reads it
 }
 
 // Dial connects to the first of cfg.Addrs that answers. If none does, the error
@@ -339,6 +341,10 @@ func (c *Client) Close() error {
 		for _, l := range c.lanes {
 			l.old.Stop()
 		}
+		for _, s := range c.asks {
+			s.end(ErrClosed)
+		}
+		c.asks = nil
 	}
 	c.mu.Unlock()
 	for _, call := range open {

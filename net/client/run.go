@@ -133,7 +133,16 @@ func (c *Client) patience() time.Duration {
 }
 
 // asked counts the calls that wait for an answer of the node.
-func (c *Client) asked() int { return c.taken - c.backlog.len() - c.queue.len() - len(c.delayed) }
+// Statements count while they wait for their first reply.
+func (c *Client) asked() int {
+	n := c.taken - c.backlog.len() - c.queue.len() - len(c.delayed)
+	for _, s := range c.asks {
+		if s.next == 0 && !s.owes {
+			n++
+		}
+	}
+	return n
+}
 
 // fill makes a frame of what is to be written. If there is nothing, it says
 // how long to wait for what is delayed.
@@ -141,6 +150,11 @@ func (c *Client) fill() (frame []byte, wait time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	wait = c.undelay()
+	if frame, left := c.fillAsks(); frame != nil {
+		return frame, 0
+	} else if left < wait {
+		wait = left
+	}
 	if c.asked() == 0 {
 		c.heard = time.Now() // it owes nothing
 	}
@@ -210,6 +224,9 @@ func (c *Client) lost(err error) {
 	for _, call := range c.open() {
 		c.enqueue(call)
 	}
+	for _, s := range c.asks {
+		s.owes, s.again = true, true
+	}
 }
 
 // read takes what comes from a connection until it ends.
@@ -245,6 +262,10 @@ func (c *Client) again() {
 			c.later(call, now)
 		}
 	}
+	for _, s := range c.asks {
+		s.owes, s.again = true, true
+		signal(c.wake)
+	}
 }
 
 // answers settles the calls that a frame answers.
@@ -253,12 +274,15 @@ func (c *Client) answers(frame []byte, done []*Call) ([]*Call, error) {
 	if err != nil {
 		return done, err
 	}
-	if r.Kind != wire.Answers {
-		return done, wire.ErrFrame
-	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.heard = time.Now()
+	if r.Kind == wire.Replies {
+		return done, c.replies(&r)
+	}
+	if r.Kind != wire.Answers {
+		return done, wire.ErrFrame
+	}
 	var a core.Answer
 	var l *lane // of the answer before
 	for r.Answer(&a) {
@@ -304,6 +328,7 @@ func (c *Client) answered(call *Call, a *core.Answer) bool {
 		call.Err = &Refused{Actor: call.Command.Actor, Status: a.Status, Code: a.Code, Detail: a.Detail, Seq: a.Seq}
 	}
 	call.Answer = *a
+	c.token = max(c.token, a.Timestamp)
 	c.drop(call)
 	c.settle(call)
 	return true

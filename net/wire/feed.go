@@ -10,7 +10,7 @@ import (
 // them: views, subscribers, checkers. A follower says where it stands, the shard
 // answers with what comes next (package core/feed).
 //
-//	follow   u shard  u stream  u next  u got  u taken  u window  z close
+//	follow   u shard  u lane  u stream  u next  u got  u taken  u window  z close
 //	blocks   u shard  u stream  u first  u next  z closed  u8 flags (1: leads, 2: refused)  u compacted
 //	         then each item: u index  b block
 //
@@ -20,6 +20,7 @@ import (
 // that its sender knows, so that a lost one is made good by the next.
 type Follow struct {
 	Shard  core.ShardID
+	Lane   uint32         // which of the follower's feeds it is
 	Stream uint64         // another one than before begins anew at Next: the upper half is the follower's life, the lower one counts up
 	Next   core.Index     // the first entry not received
 	Got    uint64         // bytes of blocks received, ever
@@ -45,6 +46,7 @@ type Feed struct {
 func (w *Writer) Follow(f *Follow) {
 	d := w.start()
 	d = binary.AppendUvarint(d, uint64(f.Shard))
+	d = binary.AppendUvarint(d, uint64(f.Lane))
 	d = binary.AppendUvarint(d, f.Stream)
 	d = binary.AppendUvarint(d, uint64(f.Next))
 	d = binary.AppendUvarint(d, f.Got)
@@ -59,6 +61,7 @@ func (r *Reader) Follow(f *Follow) bool {
 		return false
 	}
 	f.Shard = r.shard()
+	f.Lane = r.u32("lane")
 	f.Stream = r.uvarint("stream")
 	f.Next = core.Index(r.uvarint("next"))
 	f.Got = r.uvarint("got")

@@ -2,7 +2,7 @@
 // clients, gateways and shards: frames of many, checked as a whole.
 //
 //	0   u32  magic "ADBF", little-endian as all fixed integers
-//	4   u8   version, u8 kind (1 commands, 2 answers, 3 and 4 between replicas, 8 follows, 9 blocks), u16 zero
+//	4   u8   version, u8 kind (1 commands, 2 answers, 3 and 4 between replicas, 8 follows, 9 blocks, 10 asks, 11 replies), u16 zero
 //	8   u32  items
 //	12  u32  body bytes
 //	16  u32  CRC-32C of bytes 4 to 16 and the body
@@ -46,7 +46,7 @@ const (
 )
 
 func (k Kind) known() bool {
-	return k == Commands || k == Answers || k == Follows || k == Blocks
+	return k == Commands || k == Answers || k >= Follows && k <= Replies
 }
 
 // ErrFrame is wrapped by every decoding error. A cut-off frame gives one too:
@@ -149,7 +149,7 @@ type Reader struct {
 	err  error
 }
 
-// Open checks a frame of commands, answers, follows or blocks as a whole.
+// Open checks a frame of commands, answers, follows, blocks, asks or replies as a whole.
 func Open(frame []byte) (Reader, error) {
 	r, err := open(frame)
 	if err == nil && !r.Kind.known() {

@@ -95,33 +95,55 @@ func (q *Query) Rows(yield func(*row.Batch) error) error {
 	if err := q.Err(); err != nil {
 		return err
 	}
+	r := q.Read()
+	out := row.NewBatch(r.Types())
+	for r.Next(out, row.ChunkRows, maxBytes) {
+		if err := yield(out); err != nil {
+			return err
+		}
+		out.Clear()
+	}
+	return nil
+}
+
+// maxBytes of rows: as many as there are.
+const maxBytes = 1 << 62
+
+// A Reading is the answer of a query of one step, on its way out. The query must
+// not be fed meanwhile.
+type Reading struct {
+	show *row.Batch
+	w    []int64
+	at   int
+	done int64 // times that the row at hand was given out
+}
+
+// Read begins to read the answer, in the query's order.
+func (q *Query) Read() *Reading {
 	in := q.Changes()
 	if len(q.program.order) > 0 {
 		q.sorted.Clear()
 		q.sorter.SortBy(in, q.sorted, q.program.order)
 		in = q.sorted
 	}
-	var types []row.Type
-	for _, c := range q.program.Cols {
-		types = append(types, c.Type)
-	}
-	out := row.NewBatch(types)
-	show := in.Batch.Pick(upTo(len(types)))
-	for i := range in.N {
-		for w := in.W[i]; w > 0; w-- {
-			out.AppendRow(show, i)
-			if out.N == row.ChunkRows {
-				if err := yield(out); err != nil {
-					return err
-				}
-				out.Clear()
-			}
+	return &Reading{show: in.Batch.Pick(upTo(len(q.program.Cols))), w: in.W}
+}
+
+// Types are the columns' types.
+func (r *Reading) Types() []row.Type { return r.show.Types() }
+
+// Next adds rows to out until it has rows of them, or bytes; it reports whether there were any.
+func (r *Reading) Next(out *row.Batch, rows, bytes int) bool {
+	for size := 0; r.at < len(r.w) && out.N < rows && size < bytes; {
+		if r.done >= r.w[r.at] {
+			r.at, r.done = r.at+1, 0
+			continue
 		}
+		out.AppendRow(r.show, r.at)
+		size += r.show.RowBytes(r.at)
+		r.done++
 	}
-	if out.N > 0 {
-		return yield(out)
-	}
-	return nil
+	return out.N > 0
 }
 
 // MemBytes is what the query holds.

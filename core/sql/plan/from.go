@@ -122,13 +122,18 @@ func (b *binder) table(f *tree.TableName, s *scope) (*Rel, []Col) {
 		if b.o.View {
 			unsupported(f.AsOf, "AS OF in what is kept")
 		}
-		at := expr.Fold(must(expr.Cast(b.expr(f.AsOf.Time, &scope{place: "AS OF"}), row.Of(row.Timestamptz))))
-		if !at.IsConst() || at.Value.IsNull {
-			fail(f.AsOf, sqlerr.InvalidParameter, "AS OF needs a time that is constant")
-		}
-		r.AsOf = &AsOf{f.AsOf.Axis, at.Value.I}
+		r.AsOf = b.asOf(f.AsOf)
 	}
 	return r, r.Cols
+}
+
+// asOf computes the time to read at.
+func (b *binder) asOf(a *tree.AsOf) *AsOf {
+	at := expr.Fold(must(expr.Cast(b.expr(a.Time, &scope{place: "AS OF"}), row.Of(row.Timestamptz))))
+	if !at.IsConst() || at.Value.IsNull {
+		fail(a, sqlerr.InvalidParameter, "AS OF needs a time that is constant")
+	}
+	return &AsOf{a.Axis, at.Value.I}
 }
 
 func (b *binder) joinEntry(j *tree.Join, left, outer *scope, seen map[string]bool) (*Rel, []entry) {

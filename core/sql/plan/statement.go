@@ -45,3 +45,26 @@ func Projection(s *tree.CreateProjection, o Options) (*Plan, error) {
 	}
 	return p, nil
 }
+
+// TimesOf finds the times that a query reads at, one for each table in the text; nil
+// for a table that is read as it is. It needs no catalog: it says which one is meant.
+func TimesOf(q *tree.Query, o Options) (times []*AsOf, err error) {
+	defer func() {
+		switch f := recover().(type) {
+		case nil:
+		case *sqlerr.Error:
+			times, err = nil, f
+		default:
+			panic(f)
+		}
+	}()
+	b := &binder{p: &Plan{}, o: o}
+	tree.Tables(q, func(t *tree.TableName) {
+		if t.AsOf == nil {
+			times = append(times, nil)
+		} else {
+			times = append(times, b.asOf(t.AsOf))
+		}
+	})
+	return times, nil
+}

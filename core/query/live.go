@@ -1,0 +1,186 @@
+package query
+
+import (
+	"slices"
+
+	"actordb/core"
+	"actordb/core/journal"
+	"actordb/core/view"
+	"actordb/core/zset"
+)
+
+// kept is a materialized view.
+type kept struct {
+	runner
+	name string
+	view *view.View
+}
+
+// intake hands the next blocks of the live feed on, and at the end the cut. It stops
+// while an inbox that must not lose anything is full: the feed's windows then hold
+// back the shards.
+func (p *Process) intake() (more bool) {
+	if p.failed != nil || p.behind() && p.waiting() {
+		return false // first those that wait, with what is kept as of this cut
+	}
+	for range blocksAtOnce {
+		if p.full() {
+			p.out.Mark(markHeld)
+			return false
+		}
+		b, ok := p.live.Next(p.now, p.out)
+		if !ok {
+			p.fail(p.live.Err())
+			p.reach(p.live.Cut())
+			return false
+		}
+		block := new(journal.Block)
+		if err := block.Parse(b.Data); err != nil {
+			p.fail(err)
+			return false
+		}
+		p.each(func(r *runner) {
+			r.put(item{shard: b.Shard, index: b.Index, block: block, bytes: len(b.Data)})
+		})
+		if changed, dropped := p.catalogs.take(block); changed {
+			p.define.changed = true
+			p.define.dropped = append(p.define.dropped, dropped...)
+		}
+	}
+	return true
+}
+
+// fail ends the process's work for good: the live feed has no more.
+func (p *Process) fail(err error) {
+	if err != nil && p.failed == nil {
+		p.failed = err
+	}
+}
+
+// each calls f for all that follow the live feed, or will.
+func (p *Process) each(f func(*runner)) {
+	for _, k := range p.kept {
+		f(&k.runner)
+	}
+	for _, a := range p.order {
+		if r := &a.runner; r.follows && r.job != nil && r.err == nil {
+			f(r)
+		}
+	}
+}
+
+// full tells whether somebody's inbox has no room for a block, and deals with those
+// that need not have it.
+func (p *Process) full() (full bool) {
+	room := p.cfg.Limits.InboxBytes
+	p.each(func(r *runner) {
+		if r.bytes == 0 || r.bytes < room/2 || p.overflow(r) {
+			return
+		}
+		if a := p.owner(r); a != nil && r.scanned {
+			p.cutOff(a)
+			return
+		}
+		full = true
+	})
+	return full
+}
+
+func (p *Process) owner(r *runner) *ask {
+	for _, a := range p.order {
+		if &a.runner == r {
+			return a
+		}
+	}
+	return nil
+}
+
+// waiting is how many bytes of blocks wait, but for the last: one may exceed the limit.
+func (r *runner) waiting() int {
+	for i := len(r.inbox) - 1; i >= r.first; i-- {
+		if b := r.inbox[i].bytes; b > 0 {
+			return r.bytes - b
+		}
+	}
+	return 0
+}
+
+// reach is called when the live feed has handed out all up to a cut.
+func (p *Process) reach(cut core.Timestamp) {
+	if cut <= p.cut {
+		return
+	}
+	p.cut = cut
+	gone := p.define.dropped
+	p.define.dropped = nil
+	p.each(func(r *runner) { r.put(item{cut: cut, gone: gone}) })
+	if len(gone) > 0 {
+		p.kept = slices.DeleteFunc(p.kept, func(k *kept) bool {
+			if slices.Contains(gone, k.name) {
+				p.release(&k.runner)
+				return true
+			}
+			return false
+		})
+	}
+	if p.cut >= p.begun && (p.define.changed || !p.define.ready) {
+		p.define.changed, p.define.ready = false, true
+		p.keep()
+	}
+}
+
+// keep begins to keep the views that the catalog says.
+func (p *Process) keep() {
+	c := p.catalogs.at(p.cut)
+	for _, name := range c.Names() {
+		projection, ok := c.Projection(name)
+		if !ok || !projection.Kept || slices.ContainsFunc(p.kept, func(k *kept) bool { return k.name == name }) {
+			continue
+		}
+		v, err := c.NewView(projection.Query, view.Options{Memory: p.cfg.Limits.MemoryBytes})
+		if err != nil {
+			continue // it is computed when somebody asks, who is told why not
+		}
+		k := &kept{name: name, view: v, runner: runner{job: v, catalog: c, follows: true}}
+		k.ended = func(core.Timestamp) {}
+		p.begin(&k.runner)
+		p.kept = append(p.kept, k)
+	}
+}
+
+// behind tells whether a kept view has not caught up with the present cut yet, and
+// soon will.
+func (p *Process) behind() bool {
+	return slices.ContainsFunc(p.kept, func(k *kept) bool { return k.err == nil && k.scanned && !k.current() })
+}
+
+// keptAt finds a kept view that stands at the present cut.
+func (p *Process) keptAt(c *view.Catalog) func(full string) (*view.View, bool) {
+	return func(full string) (*view.View, bool) {
+		for _, k := range p.kept {
+			statement, ok := c.Lookup(full)
+			was, _ := k.catalog.Lookup(full)
+			if k.name == full && ok && was == statement && k.err == nil && k.current() && k.job.Cut() == p.cut {
+				p.out.Mark(markKept)
+				return k.view, true
+			}
+		}
+		return nil, false
+	}
+}
+
+// changes yields the weighted rows of a batch in pieces.
+type changes struct {
+	batch *zset.Batch
+	at    int
+}
+
+func (c *changes) next(out *zset.Batch) bool {
+	from, size := c.at, 0
+	for c.at < c.batch.N && c.at-from < replyRows && size < replyBytes {
+		size += c.batch.RowBytes(c.at)
+		c.at++
+	}
+	out.AddRange(c.batch, from, c.at)
+	return c.at > from
+}

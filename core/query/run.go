@@ -1,0 +1,237 @@
+package query
+
+import (
+	"slices"
+
+	"actordb/core"
+	"actordb/core/row"
+	"actordb/core/sql/plan"
+	"actordb/core/sql/sqlerr"
+	"actordb/core/sql/tree"
+	"actordb/core/view"
+	"actordb/core/zset"
+	"actordb/net/wire"
+)
+
+// tagOf is what PostgreSQL calls a statement when it is done.
+func tagOf(s tree.Statement) string {
+	switch s := s.(type) {
+	case *tree.Select:
+		return "SELECT"
+	case *tree.Explain:
+		return "EXPLAIN"
+	case *tree.Subscribe:
+		return "SUBSCRIBE"
+	case *tree.CreateEventType:
+		return "CREATE EVENT TYPE"
+	case *tree.CreateProjection:
+		return "CREATE PROJECTION"
+	case *tree.Drop:
+		if s.Kind == tree.EventTypes {
+			return "DROP EVENT TYPE"
+		}
+		return "DROP PROJECTION"
+	}
+	return ""
+}
+
+// start begins what a statement wants; its cut has come.
+func (p *Process) start(a *ask) error {
+	then := p.cut
+	if a.then > 0 {
+		then = a.then
+	}
+	catalog := p.catalogs.at(then)
+	switch s := a.statement.(type) {
+	case *tree.Select:
+		return p.query(a, catalog, s.Query)
+	case *tree.Explain:
+		return p.explain(a, catalog, s)
+	case *tree.Subscribe:
+		return p.subscribe(a, catalog, s)
+	case *tree.CreateEventType, *tree.CreateProjection, *tree.Drop:
+		a.stage, a.since = defines, p.now.Mono
+		return nil
+	}
+	return sqlerr.Unsupported(a.statement.At(), "this statement")
+}
+
+func (p *Process) options(a *ask, c *view.Catalog) view.Options {
+	return view.Options{Params: a.params, Now: a.clock, Memory: p.cfg.Limits.MemoryBytes, Kept: p.keptAt(c)}
+}
+
+// query runs a query over all blocks up to the present cut.
+func (p *Process) query(a *ask, c *view.Catalog, q *tree.Query) (err error) {
+	o := p.options(a, c)
+	o.Stream = a.analyze == nil
+	if a.job, err = c.NewJob(q, o); err != nil {
+		return err
+	}
+	if a.analyze == nil {
+		p.head(a, a.job.Cols())
+	}
+	a.stage, a.since = runs, p.now.Mono
+	a.runner = runner{job: a.job, ready: a.stream.room}
+	p.begin(&a.runner)
+	last := p.cut
+	a.runner.ended = func(cut core.Timestamp) {
+		if err := a.job.Err(); err != nil {
+			a.runner.err = err
+			return
+		}
+		a.cut = last
+		if a.analyze != nil {
+			p.lines(a, append(a.analyze, a.job.Analyze()...))
+			return
+		}
+		if a.job.Streams() && cut < last {
+			p.out.Mark(markStreams)
+		}
+		a.reading, a.runner.err = a.job.Read()
+	}
+	return nil
+}
+
+func (p *Process) head(a *ask, cols []plan.Col) {
+	r := &wire.Reply{What: wire.ReplyHead}
+	for _, c := range cols {
+		r.Columns = append(r.Columns, wire.AnswerColumn{Name: c.Name, Type: c.Type.String()})
+	}
+	p.reply(a, r)
+}
+
+// explain tells the plan of a query, and what there is of it already.
+func (p *Process) explain(a *ask, c *view.Catalog, s *tree.Explain) error {
+	q, ok := s.Statement.(*tree.Select)
+	if !ok {
+		return sqlerr.Unsupported(s.At(), "EXPLAIN of anything but a query")
+	}
+	found, err := plan.Query(q.Query, plan.Options{Catalog: c, Params: a.params, Now: a.clock})
+	if err != nil {
+		return err
+	}
+	lines := found.Explain()
+	for _, full := range view.TablesOf(found) {
+		if projection, ok := c.Projection(full); ok {
+			why := "it is computed on demand: nobody asked to keep it"
+			if projection.Kept {
+				why = "it is computed on demand: its rows are still being collected"
+				if _, ok := p.keptAt(c)(full); ok {
+					why = "its rows are kept; as of a time it is computed on demand"
+				}
+			}
+			lines = append(lines, full+": "+why)
+		}
+	}
+	text := row.Schema{{Name: "QUERY PLAN", Type: row.Of(row.Text)}}
+	p.head(a, []plan.Col{{Name: text[0].Name, Type: text[0].Type}})
+	a.cut = p.cut
+	if s.Analyze {
+		a.analyze = lines
+		return p.query(a, c, q.Query)
+	}
+	p.lines(a, lines)
+	return nil
+}
+
+// lines answers with lines of text.
+func (p *Process) lines(a *ask, lines []string) {
+	b := row.NewBatch([]row.Type{row.Of(row.Text)})
+	for _, line := range lines {
+		b.AppendValues(row.Value{Type: row.Of(row.Text), B: []byte(line)})
+	}
+	if err := p.rows(a, a.cut, b, nil); err != nil {
+		p.refuse(a, err)
+		return
+	}
+	p.done(a, a.cut)
+}
+
+// subscribe begins a subscription: with all rows at the present cut, or with what has
+// changed since the one from which it goes on.
+func (p *Process) subscribe(a *ask, c *view.Catalog, s *tree.Subscribe) error {
+	found, err := plan.Subscribe(s, plan.Options{Catalog: c, Params: a.params, Now: a.clock})
+	if err != nil {
+		return err
+	}
+	if a.job, err = c.Changes(found, view.Options{Params: a.params, Now: a.clock, Memory: p.cfg.Limits.MemoryBytes}); err != nil {
+		return err
+	}
+	a.reads = c.Reads(view.TablesOf(found))
+	p.head(a, a.job.Cols())
+	a.stage, a.since = runs, p.now.Mono
+	a.runner = runner{job: a.job, catalog: c, follows: true, ready: a.stream.room,
+		gone: func(dropped []string) bool { return p.gone(a, dropped) }}
+	p.begin(&a.runner, a.after)
+	if a.after > 0 {
+		p.out.Mark(markResumed)
+	}
+	a.sent = a.after
+	a.runner.ended = func(cut core.Timestamp) {
+		switch err := a.job.Err(); {
+		case err != nil:
+			a.runner.err = err
+		case cut > a.after:
+			a.cut, a.changes = cut, &changes{batch: a.job.Changes()}
+		}
+	}
+	return nil
+}
+
+// gone ends a subscription to what was dropped.
+func (p *Process) gone(a *ask, dropped []string) bool {
+	for _, name := range dropped {
+		if slices.Contains(a.reads, name) {
+			p.out.Mark(markDropped)
+			p.refuse(a, sqlerr.New(sqlerr.UndefinedTable, "relation %q was dropped", name))
+			return true
+		}
+	}
+	return false
+}
+
+// progressEvery is how often a subscriber hears at least that time goes on.
+const progressEvery = 1e9
+
+// send sends what was found, as far as there is room.
+func (p *Process) send(a *ask) (more bool) {
+	if a.changes != nil {
+		return p.sendChanges(a)
+	}
+	for a.stream.room() {
+		b := row.NewBatch(a.reading.Types())
+		if !a.reading.Next(b, replyRows, replyBytes) {
+			a.reading = nil
+			if a.runner.scanned {
+				p.done(a, a.cut)
+			}
+			return true
+		}
+		if err := p.rows(a, a.cut, b, nil); err != nil {
+			p.refuse(a, err)
+			return false
+		}
+	}
+	return false
+}
+
+func (p *Process) sendChanges(a *ask) (more bool) {
+	c := a.changes
+	if c.batch.N == 0 && a.sent > 0 && p.now.Mono-a.shown < progressEvery {
+		a.changes, a.sent = nil, a.cut
+		return true
+	}
+	for a.stream.room() {
+		b := zset.NewBatch(c.batch.Types())
+		if !c.next(b) {
+			a.changes, a.sent, a.shown = nil, a.cut, p.now.Mono
+			p.reply(a, &wire.Reply{What: wire.ReplyStep, Cut: a.cut})
+			return true
+		}
+		if err := p.rows(a, a.cut, &b.Batch, b.W); err != nil {
+			p.refuse(a, err)
+			return false
+		}
+	}
+	return false
+}

@@ -1,0 +1,241 @@
+package query
+
+import (
+	"actordb/core"
+	"actordb/core/feed"
+	"actordb/core/journal"
+	"actordb/core/view"
+)
+
+// A runner brings a job through the blocks: from the beginning of the journals up to a
+// cut by a scan of its own, and then, if it follows, with all others through what the
+// live feed brings. The blocks and cuts of the live feed that come while it scans wait
+// in its inbox, from the moment at which the scan's cut was chosen: so there is no gap
+// between the two, and nothing comes twice (Q3).
+type runner struct {
+	job     stepper
+	catalog *view.Catalog
+	marks   []core.Timestamp // cuts at which a step ends, while it scans
+	scan    *scan            // nil: it does not scan (any more)
+	scanned bool
+	follows bool
+
+	inbox  []item
+	first  int // of inbox
+	bytes  int // of the blocks in it
+	finish core.Timestamp
+	ended  func(cut core.Timestamp)    // a step
+	ready  func() bool                 // for more: nil, always
+	gone   func(dropped []string) bool // tells whether that ends it
+	err    error
+}
+
+// stepper is what a runner feeds: a view.Job or a view.View.
+type stepper interface {
+	Take(shard core.ShardID, index core.Index, b *journal.Block)
+	Finish(cut core.Timestamp, fuel int) (done bool, err error)
+	Cut() core.Timestamp
+}
+
+// item is a block, or the end of a step.
+type item struct {
+	shard core.ShardID
+	index core.Index
+	block *journal.Block // nil: a cut
+	bytes int
+	cut   core.Timestamp
+	gone  []string // dropped at this cut
+}
+
+// scan is a pass over the journals.
+type scan struct {
+	lane *lane // nil: it waits for one
+	held *feed.Block
+}
+
+// lane is the room for one scan at a time.
+type lane struct {
+	number uint32
+	feed   *feed.Feed // nil: it is free
+}
+
+// target is the cut at which the scan ends.
+func (r *runner) target() core.Timestamp { return r.marks[len(r.marks)-1] }
+
+// current tells whether the job has finished all that is known.
+func (r *runner) current() bool {
+	return r.scanned && r.finish == 0 && r.first == len(r.inbox)
+}
+
+// put adds to the inbox.
+func (r *runner) put(i item) {
+	r.inbox = append(r.inbox, i)
+	r.bytes += i.bytes
+}
+
+// drop empties the inbox: the scan will bring what is in it.
+func (r *runner) drop() { r.inbox, r.first, r.bytes = nil, 0, 0 }
+
+// advance does a piece of work. It reports whether there is more to do at once.
+func (p *Process) advance(r *runner) (more bool) {
+	switch {
+	case r.err != nil || r.ready != nil && !r.ready():
+		return false
+	case r.finish != 0:
+		return p.step(r)
+	case !r.scanned:
+		return p.scanSome(r)
+	}
+	for n := 0; r.first < len(r.inbox); n++ {
+		if n == blocksAtOnce {
+			return true
+		}
+		i := r.inbox[r.first]
+		r.inbox[r.first] = item{}
+		if r.first++; r.first == len(r.inbox) {
+			r.inbox, r.first = r.inbox[:0], 0
+		}
+		r.bytes -= i.bytes
+		if i.block == nil {
+			if r.finish = i.cut; i.gone != nil && r.gone != nil && r.gone(i.gone) {
+				return false
+			}
+			return true
+		}
+		r.job.Take(i.shard, i.index, i.block)
+	}
+	return false
+}
+
+// step goes on with the end of a step.
+func (p *Process) step(r *runner) (more bool) {
+	done, err := r.job.Finish(r.finish, fuel)
+	if err != nil {
+		r.err = err
+		p.release(r)
+		return false
+	}
+	if !done {
+		return true
+	}
+	cut := r.finish
+	r.finish = 0
+	if !r.scanned && len(r.marks) > 0 && cut == r.marks[0] {
+		if r.marks = r.marks[1:]; len(r.marks) == 0 {
+			r.scanned = true
+			p.release(r)
+		}
+	}
+	r.ended(cut)
+	return true
+}
+
+// scanSome takes some blocks of the scan.
+func (p *Process) scanSome(r *runner) (more bool) {
+	if job, ok := r.job.(needy); ok && !job.NeedsBlocks() {
+		r.finish = r.marks[0]
+		return true
+	}
+	if r.scan == nil {
+		r.scan = &scan{}
+	}
+	if r.scan.lane == nil && !p.acquire(r.scan) {
+		return false
+	}
+	f := r.scan.lane.feed
+	for range blocksAtOnce {
+		b := r.scan.held
+		if r.scan.held = nil; b == nil {
+			next, ok := f.Next(p.now, p.out)
+			switch {
+			case ok:
+				b = &next
+			case f.Err() != nil:
+				r.err = f.Err()
+				p.release(r)
+				return false
+			case f.Cut() < r.marks[0]:
+				return false // a frame will come
+			default:
+				r.finish = r.marks[0]
+				return true
+			}
+		}
+		if b.Timestamp > r.marks[0] {
+			r.scan.held, r.finish = b, r.marks[0]
+			return true
+		}
+		if job, ok := r.job.(streaming); ok {
+			if at, due := job.Due(b.Timestamp); due {
+				r.scan.held, r.finish = b, at
+				return true
+			}
+		}
+		block := new(journal.Block)
+		if r.err = block.Parse(b.Data); r.err != nil {
+			p.release(r)
+			return false
+		}
+		r.job.Take(b.Shard, b.Index, block)
+	}
+	return true
+}
+
+// needy is a job that may not depend on events at all.
+type needy interface{ NeedsBlocks() bool }
+
+// streaming is a job that may end steps on the way.
+type streaming interface {
+	Due(next core.Timestamp) (core.Timestamp, bool)
+}
+
+// acquire gives a scan a lane, if one is free.
+func (p *Process) acquire(s *scan) bool {
+	for i := range p.lanes {
+		l := &p.lanes[i]
+		if l.feed != nil {
+			continue
+		}
+		l.feed = feed.New(p.feedConfig(l.number), feed.Position{}, p.env.Rand)
+		l.feed.Start(p.now, p.out)
+		s.lane = l
+		p.out.Mark(markScan)
+		return true
+	}
+	p.out.Mark(markNoLane)
+	return false
+}
+
+// release gives up a runner's scan.
+func (p *Process) release(r *runner) {
+	if r.scan == nil {
+		return
+	}
+	if l := r.scan.lane; l != nil {
+		l.feed.Stop(p.now, p.out)
+		l.feed = nil
+	}
+	r.scan = nil
+}
+
+// begin makes a runner scan up to the present cut, and through others on the way.
+func (p *Process) begin(r *runner, on ...core.Timestamp) {
+	r.marks = nil
+	for _, t := range on {
+		if t > 0 && t < p.cut {
+			r.marks = append(r.marks, t)
+		}
+	}
+	r.marks = append(r.marks, p.cut)
+}
+
+// overflow is met when a runner's inbox is full. A scan's cut can be chosen anew.
+func (p *Process) overflow(r *runner) (mended bool) {
+	if r.scanned || r.finish == r.target() {
+		return false
+	}
+	p.out.Mark(markRetarget)
+	r.marks[len(r.marks)-1] = p.cut
+	r.drop()
+	return true
+}

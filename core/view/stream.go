@@ -1,0 +1,83 @@
+package view
+
+import (
+	"actordb/core"
+	"actordb/core/row"
+	"actordb/core/sql/plan"
+	"actordb/core/zset"
+)
+
+// linear tells whether a plan passes on what it is given row by row: then an answer
+// over additions alone can be read while it comes, and need not be held.
+func (c *Catalog) linear(r *plan.Rel) bool {
+	switch r.Op {
+	case plan.Scan:
+		if full := r.Table.Name; c.types[full] == nil && systemTables[full] == nil {
+			below, err := c.planOf(full)
+			return err == nil && c.linear(below.Root)
+		}
+	case plan.Values, plan.Project, plan.Filter, plan.Expand:
+	case plan.SetOp:
+		if r.Set != plan.UnionAll {
+			return false
+		}
+	default:
+		return false
+	}
+	for _, in := range r.In {
+		if !c.linear(in) {
+			return false
+		}
+	}
+	return true
+}
+
+// Streams tells that Changes after each step are rows of the answer, which come
+// once: the job need not have taken all blocks.
+func (j *Job) Streams() bool { return j.streams }
+
+// Due tells, of a job that streams, that the blocks taken are worth a step, which
+// ends at the time returned, before the next block is taken.
+func (j *Job) Due(next core.Timestamp) (core.Timestamp, bool) {
+	if !j.streams || next <= j.newest || j.newest <= j.cut {
+		return 0, false
+	}
+	for _, in := range j.list {
+		if j.poured || in.rows.N >= row.ChunkRows/2 {
+			return j.newest, true
+		}
+	}
+	return 0, false
+}
+
+// NeedsBlocks tells whether the answer depends on events at all.
+func (j *Job) NeedsBlocks() bool { return len(j.list) > 0 }
+
+// Analyze is what EXPLAIN ANALYZE tells of the query's own circuit, and what all
+// circuits hold.
+func (j *Job) Analyze() []string { return j.last().query.Analyze() }
+
+// rows are all rows of a view at its last cut, copied.
+func (v *View) rows() (*zset.Batch, error) {
+	if err := v.Err(); err != nil {
+		return nil, err
+	}
+	out := zset.NewBatch(v.all.Types())
+	for _, run := range v.all.State() {
+		c := run.Cursor()
+		for ; c.Valid(); c.Next() {
+			out.AddRange(&c.B.Batch, c.I, c.I+1)
+		}
+		if c.Err != nil {
+			return nil, v.fail(c.Err)
+		}
+	}
+	return out, nil
+}
+
+// Changes is what a subscription is: those of what it shows, step by step, with
+// nothing kept beside them.
+func (c *Catalog) Changes(p *plan.Plan, o Options) (*Job, error) {
+	o.keep = true
+	return c.newJob(p, o)
+}
