@@ -112,6 +112,9 @@ func (a *Applied) Add(r *LogRecord) {
 	if r.Void && len(r.Events) > 0 {
 		a.fail("shard %d index %d: void, yet incarnation %d applied %s", r.Shard, r.Index, r.Incarnation, r.Events[0])
 	}
+	for _, b := range r.Bases {
+		l.at(a.actor(b.Actor), b.Seq+1)
+	}
 	digest := uint64(len(r.Events))
 	for i := range r.Events {
 		digest = digest*0x9e3779b97f4a7c15 + a.event(r, l, &r.Events[i])
@@ -130,14 +133,15 @@ func (a *Applied) Add(r *LogRecord) {
 func (a *Applied) event(r *LogRecord, l *life, e *core.Event) uint64 {
 	a.examined++
 	i := a.actor(e.Actor)
-	for int(i) >= len(l.next) {
-		l.next = append(l.next, 0)
-	}
-	if want := l.next[i]; want != 0 && e.Seq != want {
+	want := l.at(i, 0)
+	if want != 0 && e.Seq != want {
 		a.fail("%s: incarnation %d of shard %d applied seq %d at index %d, want seq %d", e.Actor, r.Incarnation, r.Shard, e.Seq, r.Index, want)
 	}
 	l.next[i] = e.Seq + 1
 	d := a.digest(e)
+	if r.Moved && a.find(e.Actor, e.Seq) == nil {
+		a.fail("%s seq %d: shard %d took %s over at index %d from another one, where no replica applied it", e.Actor, e.Seq, r.Shard, e, r.Index)
+	}
 	if e.Seq == 0 || e.Seq > 1<<32 {
 		a.fail("%s: seq %d at index %d of shard %d", e.Actor, e.Seq, r.Index, r.Shard)
 		return d.digest
@@ -158,6 +162,16 @@ func (a *Applied) event(r *LogRecord, l *life, e *core.Event) uint64 {
 		have.personal = 0
 	}
 	return d.digest
+}
+
+// at is which of an actor's events comes next in this life, 0 if any may. A greater one
+// than is known takes its place.
+func (l *life) at(actor int32, next core.Seq) core.Seq {
+	for int(actor) >= len(l.next) {
+		l.next = append(l.next, 0)
+	}
+	l.next[actor] = max(l.next[actor], next)
+	return l.next[actor]
 }
 
 // same compares content. Personal columns count unless they were erased.

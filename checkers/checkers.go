@@ -18,6 +18,7 @@
 //	views         a kept view is the evaluator's answer over what was handed   fed while a run goes on
 //	watermarks    windows hold what was not closed when it came, late events the rest  fed while a run goes on
 //	bank          what moves between accounts is nothing in sum, at every cut  fed while a run goes on
+//	slots         one owner of a slot and epoch, plans that are not stale     fed while a run goes on
 //	liveness      after heal every operation ends; queues are bounded         Ops, Queues, Nodes, Terms
 //
 // Verdicts have three values. Fail means that a law is broken, and the note
@@ -146,6 +147,15 @@ type LogRecord struct {
 	Restored    bool           // the replica jumped to Index by a snapshot: no events
 	Decided     core.Term      // the term that its block says it was decided in, 0 if it has none
 	Events      []core.Event
+	Moved       bool   // its events are copies of those that another shard applied before
+	Bases       []Base // with Moved: what came as a state
+}
+
+// A Base is an actor's state that another shard's log stands behind: the events up to
+// Seq are not in this shard's log.
+type Base struct {
+	Actor core.ActorID
+	Seq   core.Seq
 }
 
 // A Final is one actor's history, read back through the engine at the end.

@@ -18,6 +18,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -197,9 +198,13 @@ const (
 	// Fence raises the shard's slot epoch to Payload's: blocks decided under an
 	// older one are void. Only the cluster's own principals may.
 	Fence
+	// Move is about slots that go from one shard to another: Type says what is
+	// asked, Payload which move. The actor names the shard (ShardActor). Not
+	// numbered. Only operators, and the cluster's own shards, may.
+	Move
 )
 
-var commandKindNames = [...]string{"?", "decide", "append", "read", "history", "fence"}
+var commandKindNames = [...]string{"?", "decide", "append", "read", "history", "fence", "move"}
 
 func (k CommandKind) String() string {
 	if int(k) < len(commandKindNames) {
@@ -211,6 +216,25 @@ func (k CommandKind) String() string {
 // Changes reports whether commands of this kind may add events: these are
 // numbered in their session and executed exactly once.
 func (k CommandKind) Changes() bool { return k == Decide || k == Append }
+
+// shardType is the type of the ids that name shards.
+const shardType = "shard"
+
+// ShardActor is an id that names a shard itself, for commands that are not for an
+// actor: a Fence, a Move.
+func ShardActor(s ShardID) ActorID {
+	return ActorID(shardType + "/" + strconv.FormatUint(uint64(s), 10))
+}
+
+// NamesShard tells whether an id names a shard, and which one.
+func (a ActorID) NamesShard() (s ShardID, ok bool) {
+	key, ok := strings.CutPrefix(string(a), shardType+"/")
+	if !ok {
+		return 0, false
+	}
+	n, err := strconv.ParseUint(key, 10, 32)
+	return ShardID(n), err == nil
+}
 
 // AnySeq as Command.Expected asks for no check.
 const AnySeq = ^Seq(0)
@@ -299,8 +323,8 @@ type Answer struct {
 	Status    Status
 	Code      Code      // Refused, RefusedAtDoor, Unknown
 	Detail    string    // Refused, RefusedAtDoor: for people
-	Seq       Seq       // the actor's last Seq after the command; not-leader: the replica that leads, 0 if unknown
-	Count     uint32    // events that the command added
+	Seq       Seq       // the actor's last Seq after the command; not-leader: the replica that leads, 0 if unknown; wrong-shard and stale-plan: the epoch of the slot
+	Count     uint32    // events that the command added; wrong-shard: the shard that owns the slot, plus 1, as far as this one knows
 	Timestamp Timestamp // read token: reads at or after it see the command
 	State     []byte    // Read: the state in its codec's encoding; History: the events
 }

@@ -36,6 +36,7 @@ const (
 	CodeCompacted       Code = 113 // the events asked for were compacted away; Seq tells the first kept
 	CodeAppendForbidden Code = 114 // this type's events are made by its behaviour alone
 	CodeReused          Code = 115 // this session and number were used for another command
+	CodeStalePlan       Code = 116 // the slots have moved since the plan was made: Seq is their epoch
 
 	// Of an unknown outcome.
 
@@ -49,7 +50,7 @@ var codeNames = map[Code]string{
 	CodeSessionExpired: "session-expired", CodeSessionTooLong: "session-too-long",
 	CodeSessionsFull: "sessions-full", CodeBelowFloor: "below-floor", CodeWindowFull: "window-full",
 	CodeDiskFull: "disk-full", CodeNotPermitted: "not-permitted", CodeCompacted: "compacted",
-	CodeAppendForbidden: "append-forbidden", CodeReused: "number-reused", CodeTimeout: "timeout",
+	CodeAppendForbidden: "append-forbidden", CodeStalePlan: "stale-plan", CodeReused: "number-reused", CodeTimeout: "timeout",
 }
 
 func (c Code) String() string {
@@ -69,7 +70,7 @@ var cures = map[Code]string{
 	CodeSessionsFull: "wait until some expire, and use fewer", CodeBelowFloor: "send only numbers that were not declared answered",
 	CodeWindowFull: "declare numbers answered that are", CodeDiskFull: "free space on the node's disk",
 	CodeNotPermitted: "ask the operator, or use another identity", CodeCompacted: "begin at the first event that was kept",
-	CodeAppendForbidden: "send the type's commands instead of events", CodeReused: "give each command of a session a number of its own",
+	CodeAppendForbidden: "send the type's commands instead of events", CodeStalePlan: "look where the slots are now, and plan anew", CodeReused: "give each command of a session a number of its own",
 	CodeTimeout: "look at the node's log; give it more time",
 }
 

@@ -107,6 +107,7 @@ type source struct {
 	first  int            // of held
 	known  core.Timestamp // every entry from next on is stamped later
 	leads  bool
+	level  bool           // the last frame reached up to what the replica had applied
 	asked  core.Timestamp // to be closed, told in this stream
 	heard  proc.Tick      // from the replica, or when it was first asked
 	said   proc.Tick
@@ -178,6 +179,17 @@ func (f *Feed) Position() Position {
 	return p
 }
 
+// Level reports whether the replicas that are followed had no more blocks than those
+// received, when they last spoke.
+func (f *Feed) Level() bool {
+	for i := range f.sources {
+		if !f.sources[i].level {
+			return false
+		}
+	}
+	return true
+}
+
 // Want asks for a cut at t or later. Without it the cut moves with the blocks.
 func (f *Feed) Want(t core.Timestamp) { f.want = max(f.want, t) }
 
@@ -204,7 +216,7 @@ func (f *Feed) Owns(stream uint64) bool { return stream>>32 == f.epoch>>32 }
 func (f *Feed) restream(s *source, now proc.Now, out *proc.Effects) {
 	f.serial++
 	s.stream = f.epoch | uint64(f.serial)
-	s.asked, s.heard = 0, now.Mono
+	s.asked, s.heard, s.level = 0, now.Mono, false
 	f.say(s, now, out)
 }
 
@@ -271,7 +283,7 @@ func (f *Feed) Accept(now proc.Now, h *wire.Feed, r *wire.Reader, out *proc.Effe
 	if s.first == len(s.held) {
 		s.handed = s.next
 	}
-	s.known = max(s.known, h.Closed)
+	s.known, s.level = max(s.known, h.Closed), h.Closed > 0
 	f.want = max(f.want, s.known)
 	f.askAll(now, out)
 	return true

@@ -22,6 +22,8 @@
 //	    the command waits again, and a replica that is silent is given up for the
 //	    next one. So an attempt of a command costs a bounded number of frames. When
 //	    there was no leader, the first word of a new one sends all that waits to it.
+//	G7  Where a slot is, the placement says until a shard knows better: what a refusal
+//	    tells of a later move is believed, of an earlier one it is not.
 package gateway
 
 import (
@@ -81,11 +83,12 @@ const (
 	markReused   proc.Mark = "gateway.number-reused"
 	markFollowed proc.Mark = "gateway.leader-followed"
 	markGivenUp  proc.Mark = "gateway.silent-replica-left"
+	markMoved    proc.Mark = "gateway.slot-followed"
 )
 
 // Marks lists the places of this package that tests want reached.
 func Marks() []proc.Mark {
-	return []proc.Mark{markResend, markDeadline, markFull, markJoined, markHeld, markStray, markForged, markReused, markFollowed, markGivenUp}
+	return []proc.Mark{markResend, markDeadline, markFull, markJoined, markHeld, markStray, markForged, markReused, markFollowed, markGivenUp, markMoved}
 }
 
 const timerSweep proc.TimerID = 1
@@ -119,10 +122,11 @@ type Gateway struct {
 	cfg     Config
 	env     proc.Env
 	table   map[key]*entry
-	order   []*entry // by arrival; done ones leave at a sweep
-	spare   []*entry // to be used again
-	routes  []route  // by shard
-	bytes   int      // of the commands in table
+	order   []*entry       // by arrival; done ones leave at a sweep
+	spare   []*entry       // to be used again
+	routes  []route        // by shard
+	places  []shard.Tenure // by slot, as far as shards have told; nil: nothing yet
+	bytes   int            // of the commands in table
 	armed   bool
 	now     proc.Now
 	out     *proc.Effects
@@ -272,6 +276,11 @@ func (g *Gateway) admit(client proc.Addr, e *entry) bool {
 			Status: core.RefusedAtDoor, Code: code, Detail: detail})
 		return false
 	}
+	if named, ok := namesShard(c); ok && int(named) >= g.cfg.Placement.Shards() {
+		g.reply(client, &core.Answer{Session: c.Session, Number: c.Number, Kind: c.Kind,
+			Status: core.RefusedAtDoor, Code: core.CodeMalformed, Detail: "there is no such shard"})
+		return false
+	}
 	k := key{c.Session, c.Number, c.Kind}
 	if first := g.table[k]; first != nil {
 		if !first.command.Same(c) {
@@ -329,12 +338,12 @@ func (g *Gateway) send(e *entry) {
 
 // transmit sends a command to the replica that leads its shard, as far as is known.
 func (g *Gateway) transmit(e *entry) {
-	e.shard = g.cfg.Placement.ShardOf(e.command.Actor)
-	r := &g.routes[e.shard]
-	if e.sentTo != r.target || e.attempts == 1 {
+	to := g.shardOf(&e.command)
+	r := &g.routes[to]
+	if e.sentTo != r.target || e.shard != to || e.attempts == 1 {
 		e.asked = g.now.Mono
 	}
-	e.sentTo, e.heard = r.target, false
+	e.shard, e.sentTo, e.heard = to, r.target, false
 	home := g.cfg.Placement.Group(e.shard)[r.target].Addr
 	g.toward(&g.frames, home, wire.Commands, e.size).Command(&e.command)
 }
@@ -361,6 +370,14 @@ func (g *Gateway) answered(from proc.Addr, a *core.Answer) {
 			g.follow(e.shard)
 		case a.Code == core.CodeNotLeader && a.Seq != 0 && e.sentTo != g.routes[e.shard].target && e.hops < hopsMax:
 			g.out.Mark(markFollowed)
+			e.hops++
+			g.transmit(e)
+		}
+		if a.Code == core.CodeWrongShard {
+			g.learn(e, a)
+		}
+		if a.Code == core.CodeWrongShard && g.shardOf(&e.command) != e.shard && e.hops < hopsMax {
+			g.out.Mark(markMoved)
 			e.hops++
 			g.transmit(e)
 		}

@@ -73,3 +73,37 @@ func (g *Gateway) silent(e *entry) {
 		r.target, r.since, r.lost = (r.target+1)%len(g.cfg.Placement.Group(e.shard)), g.now.Mono, true
 	}
 }
+
+// shardOf is where a command goes: to the shard that it names, or to the owner of its
+// actor's slot, as far as is known.
+func (g *Gateway) shardOf(c *core.Command) core.ShardID {
+	if named, ok := namesShard(c); ok {
+		return named
+	}
+	slot := c.Actor.Slot()
+	if g.places != nil && g.places[slot].Epoch > 0 {
+		return g.places[slot].Owner
+	}
+	return g.cfg.Placement.ShardOfSlot(slot)
+}
+
+// namesShard tells of a command that is not for an actor but for a shard.
+func namesShard(c *core.Command) (core.ShardID, bool) {
+	if c.Kind != core.Fence && c.Kind != core.Move {
+		return 0, false
+	}
+	return c.Actor.NamesShard()
+}
+
+// learn takes what a shard that does not own a command's slot says of who does.
+func (g *Gateway) learn(e *entry, a *core.Answer) {
+	if a.Count == 0 || int(a.Count) > g.cfg.Placement.Shards() || a.Seq == 0 {
+		return
+	}
+	if g.places == nil {
+		g.places = make([]shard.Tenure, core.Slots)
+	}
+	if p := &g.places[e.command.Actor.Slot()]; core.Epoch(a.Seq) > p.Epoch {
+		*p = shard.Tenure{Owner: core.ShardID(a.Count - 1), Epoch: core.Epoch(a.Seq)}
+	}
+}

@@ -22,10 +22,40 @@ const (
 	// Timestamp, without writing each down: later leaders stamp later. It holds
 	// nothing else.
 	Lease BlockKind = 3
+
+	// The blocks of a move of slots from one shard's log to another's (core/shard,
+	// move.go). Each has a Note, which says what it is about.
+
+	// Offer, at the source, sets slots aside for a move to another shard.
+	Offer BlockKind = 16
+	// Adopt, at the destination, begins to take slots over.
+	Adopt BlockKind = 17
+	// Import, at the destination, holds events and outcomes that another shard's
+	// log had before. They are no news: who derives something from events has them
+	// from there. The last one makes the destination their slots' owner.
+	Import BlockKind = 18
+	// Hand, at the source, is the fence: from here on the slots are not its own. It
+	// raises the slot epoch to Header.Raise, as a Fence does.
+	Hand BlockKind = 19
+	// Drop, on either side, ends a move that did not get to its Hand.
+	Drop BlockKind = 20
 )
+
+// Moves reports whether blocks of this kind are part of a move: they have a Note.
+func (k BlockKind) Moves() bool { return k >= Offer && k <= Drop }
 
 func (k BlockKind) String() string {
 	switch k {
+	case Offer:
+		return "offer"
+	case Adopt:
+		return "adopt"
+	case Import:
+		return "import"
+	case Hand:
+		return "hand"
+	case Drop:
+		return "drop"
 	case Commands:
 		return "commands"
 	case Fence:
@@ -69,6 +99,17 @@ type Outcome struct {
 	Detail     string
 	Seq        core.Seq // the actor's last after the command
 	Count      uint32   // events added
+
+	Committed core.Timestamp // when it was recorded: the block's own time, but in an Import
+	Bare      bool           // Import: its events are not here, since the shard has them
+}
+
+// rows is how many events of the outcome its block holds.
+func (o *Outcome) rows() uint32 {
+	if o.Bare {
+		return 0
+	}
+	return o.Count
 }
 
 // An ActorEntry is an actor's part of a block, from the footer.
@@ -119,7 +160,9 @@ type Row struct {
 //
 //	outcome   u session  u number  u number−acked  8 digest  u actor  u principal  u code  [u len, detail]  u seq  u count
 //	event     0x00  u outcome  u seq  u type  u version  z time−timestamp  u len payload  [32 commitment when flagged]
+//	          in an Import then z committed−timestamp  u8 bare
 //	state     u actor  u seq  u len  bytes            (light persistence: state after the block)
+//	          in blocks of moves the section is the Note instead
 //	footer    sessions: u n, 16 bytes each · principals: u n, (u len, bytes) each
 //	          actors: u n, (u len, id, u prev, u first, u rows, ordinals as u deltas) each
 //	          types: u n, (u len, name, u rows, ordinals as u deltas) each
@@ -150,7 +193,11 @@ type Block struct {
 	rows       [][]byte // event rows, for their leaves
 	parsed     []Row
 	states     []LightState
+	note       []byte
 }
+
+// Note is what a block of a move is about. It aliases the block.
+func (b *Block) Note() []byte { return b.note }
 
 // A LightState is an actor's state after the block, kept for light persistence.
 type LightState struct {
@@ -174,7 +221,7 @@ func (b *Block) Event(ordinal int) core.Event {
 	o := &b.Outcomes[r.Outcome]
 	return core.Event{
 		Actor: b.Actors[o.Actor].ID, Seq: r.Seq, Type: b.Types[r.Type].Name, Version: r.Version,
-		EventTime: r.EventTime, Committed: b.Timestamp, Session: o.Session, Number: o.Number,
+		EventTime: r.EventTime, Committed: o.Committed, Session: o.Session, Number: o.Number,
 		Principal: o.Principal, Payload: r.Payload, Personal: r.Personal,
 	}
 }
@@ -218,7 +265,7 @@ func ParseHeader(data []byte) (Header, error) {
 		Raise: core.Epoch(le.Uint64(data[104:])), Timestamp: core.Timestamp(le.Uint64(data[112:])),
 	}
 	copy(h.Extends[:], data[40:72])
-	if h.Kind < Commands || h.Kind > Lease {
+	if h.Kind < Commands || h.Kind > Lease && !h.Kind.Moves() {
 		return Header{}, malformed(5, "block kind %d", h.Kind)
 	}
 	return h, nil
@@ -263,7 +310,7 @@ func (b *Block) Parse(data []byte) error {
 	}
 	le := binary.LittleEndian
 	outcomes, events := int(le.Uint32(data[12:])), int(le.Uint32(data[16:]))
-	if h.Kind != Commands && outcomes+events > 0 {
+	if h.Kind != Commands && h.Kind != Import && outcomes+events > 0 {
 		return malformed(12, "a %s with %d outcomes and %d events", h.Kind, outcomes, events)
 	}
 	if outcomes > BlockCommandsMax || events > BlockEventsMax {
@@ -285,7 +332,7 @@ func (b *Block) Parse(data []byte) error {
 	b.Header, b.data = h, nil
 	b.Outcomes, b.Actors, b.Types = b.Outcomes[:0], b.Actors[:0], b.Types[:0]
 	b.sessions, b.principals, b.ordinals = b.sessions[:0], b.principals[:0], b.ordinals[:0]
-	b.rows, b.parsed, b.states = b.rows[:0], b.parsed[:0], b.states[:0]
+	b.rows, b.parsed, b.states, b.note = b.rows[:0], b.parsed[:0], b.states[:0], nil
 	base := headerBytes
 	// The footer comes first: the rows refer to its dictionaries.
 	footerAt := base + len(section[0]) + len(section[1]) + len(section[2])
@@ -300,7 +347,9 @@ func (b *Block) Parse(data []byte) error {
 		return err
 	}
 	base += len(section[1])
-	if err := b.parseStates(&reader{b: section[2], base: base}); err != nil {
+	if h.Kind.Moves() {
+		b.note = section[2]
+	} else if err := b.parseStates(&reader{b: section[2], base: base}); err != nil {
 		return err
 	}
 	if err := b.parsePersonal(&reader{b: section[4], base: footerAt + len(section[3])}); err != nil {
@@ -406,7 +455,15 @@ func (b *Block) parseOutcomes(r *reader, n int) error {
 		if r.err != nil {
 			return r.err
 		}
-		o.Count = uint32(count)
+		o.Count, o.Committed = uint32(count), b.Timestamp
+		if b.Kind == Import {
+			o.Committed += core.Timestamp(r.varint())
+			bare := r.byte()
+			if bare > 1 {
+				r.fail("flag %d of an outcome that was moved", bare)
+			}
+			o.Bare = bare == 1
+		}
 		o.AckedBelow = o.Number - core.CommandNumber(below)
 		o.Session, o.Principal = b.sessions[session], b.principals[principal]
 		b.Outcomes = append(b.Outcomes, o)
@@ -502,7 +559,7 @@ func (b *Block) checkIndex(at int) error {
 	for i := range b.parsed {
 		row := &b.parsed[i]
 		for left == 0 && next < len(b.Outcomes) {
-			left = b.Outcomes[next].Count
+			left = b.Outcomes[next].rows()
 			next++
 		}
 		if left == 0 || row.Outcome != next-1 {
@@ -515,7 +572,7 @@ func (b *Block) checkIndex(at int) error {
 		left--
 	}
 	for left == 0 && next < len(b.Outcomes) {
-		left = b.Outcomes[next].Count
+		left = b.Outcomes[next].rows()
 		next++
 	}
 	if left != 0 {

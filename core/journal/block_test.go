@@ -23,6 +23,7 @@ type draft struct {
 	outcomes []Outcome
 	events   []core.Event
 	states   []LightState
+	note     []byte
 }
 
 // build makes a block from a draft in the manner of a shard.
@@ -35,10 +36,10 @@ func (d *draft) build(b *Builder) ([]byte, seal.Hash) {
 		id := core.ActorID(fmt.Sprintf("cart/%d", o.Actor))
 		a, ok := actors[id]
 		if !ok {
-			a = b.Actor(id, core.Index(o.Actor+5), o.Seq-core.Seq(o.Count)+1)
+			a = b.Actor(id, core.Index(o.Actor+5), o.Seq-core.Seq(o.rows())+1)
 			actors[id] = a
 		}
-		for range o.Count {
+		for range o.rows() {
 			e := &d.events[next]
 			b.Event(a, e.Seq, &core.NewEvent{Type: e.Type, Version: e.Version, EventTime: e.EventTime, Payload: e.Payload, Personal: e.Personal})
 			next++
@@ -49,6 +50,9 @@ func (d *draft) build(b *Builder) ([]byte, seal.Hash) {
 			sessions[o.Session] = s
 		}
 		b.Outcome(s, a, o)
+	}
+	if d.header.Kind.Moves() {
+		b.Note(d.note)
 	}
 	for _, s := range d.states {
 		b.State(actors[core.ActorID(fmt.Sprintf("cart/%d", s.Actor))], s.Seq, s.State)
@@ -63,12 +67,19 @@ func drawDraft(t *rapid.T) *draft {
 		SlotEpoch: core.Epoch(u64("slot")), PolicyEpoch: core.Epoch(u64("policy")), Catalog: core.Epoch(u64("catalog")),
 		Timestamp: core.Timestamp(rapid.Int64Range(1, 1<<62).Draw(t, "timestamp"))}}
 	copy(d.header.Extends[:], some("extends", 32))
+	moved := rapid.IntRange(0, 3).Draw(t, "moved") == 0
+	if moved {
+		d.header.Kind, d.note = Import, some("note", 40)
+	}
 	seqs := map[int]core.Seq{}
 	touched := map[int]bool{}
 	for range rapid.IntRange(0, 6).Draw(t, "outcomes") {
 		a := rapid.IntRange(0, 3).Draw(t, "actor")
 		o := Outcome{Actor: a, Number: core.CommandNumber(u64("number")), Digest: u64("digest"),
-			Principal: core.Principal(rapid.StringN(0, 20, 255).Draw(t, "principal"))}
+			Principal: core.Principal(rapid.StringN(0, 20, 255).Draw(t, "principal")), Committed: d.header.Timestamp}
+		if moved {
+			o.Committed -= core.Timestamp(rapid.Int64Range(0, int64(d.header.Timestamp)).Draw(t, "age"))
+		}
 		o.AckedBelow = core.CommandNumber(rapid.Uint64Range(0, uint64(o.Number)).Draw(t, "acked"))
 		copy(o.Session[:], some("session", 16))
 		if _, ok := seqs[a]; !ok {
@@ -81,6 +92,9 @@ func drawDraft(t *rapid.T) *draft {
 				// The first outcome of an actor gives the footer its First.
 				touched[a] = true
 			}
+		} else if moved && !touched[a] && rapid.Bool().Draw(t, "bare") {
+			// The events before those that the block holds are there already.
+			o.Bare, o.Count, o.Seq = true, uint32(min(3, seqs[a])), seqs[a]
 		} else {
 			o.Count = uint32(rapid.IntRange(0, 3).Draw(t, "events"))
 			touched[a] = true
@@ -88,7 +102,7 @@ func drawDraft(t *rapid.T) *draft {
 				seqs[a]++
 				d.events = append(d.events, core.Event{Actor: core.ActorID(fmt.Sprintf("cart/%d", a)), Seq: seqs[a],
 					Type: rapid.SampledFrom([]string{"added", "removed", "paid"}).Draw(t, "type"), Version: rapid.Uint16Range(1, 65535).Draw(t, "version"),
-					EventTime: core.Timestamp(rapid.Int64().Draw(t, "time")), Committed: d.header.Timestamp,
+					EventTime: core.Timestamp(rapid.Int64().Draw(t, "time")), Committed: o.Committed,
 					Session: o.Session, Number: o.Number, Principal: o.Principal,
 					Payload: some("payload", 40), Personal: some("personal", 20)})
 			}
@@ -97,7 +111,7 @@ func drawDraft(t *rapid.T) *draft {
 		d.outcomes = append(d.outcomes, o)
 	}
 	for a := 0; a < 4; a++ {
-		if touched[a] && rapid.Bool().Draw(t, "light") {
+		if !moved && touched[a] && rapid.Bool().Draw(t, "light") {
 			d.states = append(d.states, LightState{Actor: a, Seq: seqs[a], State: some("state", 30)})
 		}
 	}
@@ -119,6 +133,9 @@ func (d *draft) check(t *rapid.T, b *Block) {
 	}
 	if len(b.Outcomes) != len(d.outcomes) || len(b.Rows()) != len(d.events) || len(b.States()) != len(d.states) {
 		t.Fatalf("%d outcomes, %d events, %d states", len(b.Outcomes), len(b.Rows()), len(b.States()))
+	}
+	if !bytes.Equal(b.Note(), d.note) {
+		t.Fatalf("note %x, want %x", b.Note(), d.note)
 	}
 	for i, o := range b.Outcomes {
 		want := d.outcomes[i]

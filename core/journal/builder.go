@@ -121,7 +121,16 @@ func (b *Builder) Outcome(session, actor int, o *Outcome) {
 		d = append(d, o.Detail...)
 	}
 	d = binary.AppendUvarint(d, uint64(o.Seq))
-	b.outcomes = binary.AppendUvarint(d, uint64(o.Count))
+	d = binary.AppendUvarint(d, uint64(o.Count))
+	if b.header.Kind == Import {
+		d = binary.AppendVarint(d, int64(o.Committed-b.header.Timestamp))
+		bare := byte(0)
+		if o.Bare {
+			bare = 1
+		}
+		d = append(d, bare)
+	}
+	b.outcomes = d
 	b.nOutcomes++
 }
 
@@ -178,6 +187,12 @@ func (b *Builder) State(actor int, seq core.Seq, state []byte) {
 	d = binary.AppendUvarint(d, uint64(seq))
 	d = binary.AppendUvarint(d, uint64(len(state)))
 	b.states = append(d, state...)
+}
+
+// Note says what a block of a move is about.
+func (b *Builder) Note(note []byte) {
+	core.Assert(b.header.Kind.Moves(), "a note in a block of kind %s", b.header.Kind)
+	b.states = append(b.states[:0], note...)
 }
 
 // Finish returns the block, which is good until the next Start, and its hash.
@@ -260,8 +275,14 @@ func appendOrdinals(d []byte, list []uint32) []byte {
 }
 
 // EncodeEmpty returns a block that is all header: a Fence or a Lease.
-func EncodeEmpty(h Header) ([]byte, seal.Hash) {
+func EncodeEmpty(h Header) ([]byte, seal.Hash) { return EncodeNote(h, nil) }
+
+// EncodeNote returns a block without outcomes: one that has a note, or nothing.
+func EncodeNote(h Header, note []byte) ([]byte, seal.Hash) {
 	b := &Builder{}
 	b.Start(h)
+	if len(note) > 0 {
+		b.Note(note)
+	}
 	return b.Finish()
 }

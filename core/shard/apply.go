@@ -53,6 +53,15 @@ func (s *Shard) apply(e *pb.Entry) {
 	s.tap(index, term, data, false)
 	s.applied, s.clock = index, h.Timestamp
 	s.blocks++
+	if h.Kind.Moves() { // before anybody is told: who reads what has moved must not be
+		b := s.parse(index, data)
+		if b == nil {
+			return
+		}
+		if s.applyMove(index, b); s.out.Fault != nil {
+			return
+		}
+	}
 	switch {
 	case f != nil:
 		s.chain = f.chain
@@ -70,7 +79,9 @@ func (s *Shard) apply(e *pb.Entry) {
 		}
 		s.chain = seal.Chain(s.chain, b.Hash())
 		s.headChain, s.headClock = s.chain, s.clock
-		s.applyBlock(index, b)
+		if h.Kind == journal.Commands {
+			s.applyBlock(index, b)
+		}
 	}
 	s.journal.Applied(index)
 	switch h.Kind {
@@ -140,6 +151,10 @@ func (s *Shard) applyFlight(f *flight) {
 // answerRead tells what was read. A state that outgrew an answer while its block
 // was decided is refused.
 func (s *Shard) answerRead(r *read) {
+	if r.command.Kind != core.Move && !s.owns(r.slot) { // moved while it waited
+		s.reject(r.pending, core.CodeWrongShard, "")
+		return
+	}
 	if len(r.answer.State) > actor.StateBytesMax {
 		s.reject(r.pending, core.CodeTooLarge, fmt.Sprintf("state of %d bytes, the limit is %d", len(r.answer.State), actor.StateBytesMax))
 		return
@@ -178,7 +193,7 @@ func (s *Shard) applyBlock(index core.Index, b *journal.Block) {
 		o := &b.Outcomes[i]
 		session := s.sessions.Admit(o.Session)
 		session.Record(&actor.Recorded{Number: o.Number, Digest: o.Digest, Code: o.Code, Detail: o.Detail,
-			Seq: o.Seq, Count: o.Count, Timestamp: b.Timestamp})
+			Seq: o.Seq, Count: o.Count, Timestamp: o.Committed})
 		session.Raise(o.AckedBelow)
 		s.dirtySession(session)
 	}

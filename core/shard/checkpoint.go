@@ -191,6 +191,9 @@ func (s *Shard) kvDone(token proc.Token, res *disk.KVResult) {
 	case tokenGive:
 		s.given(res)
 		return
+	case tokenBase:
+		s.baseRead(res)
+		return
 	}
 	if res.Err != nil {
 		s.halt(fmt.Errorf("derived store, %s: %w", res.Kind, res.Err))
@@ -347,7 +350,8 @@ func (s *Shard) encodeMeta() []byte {
 		b = binary.AppendUvarint(b, uint64(index-before))
 		before = index
 	}
-	return binary.AppendUvarint(b, uint64(s.unread))
+	b = binary.AppendUvarint(b, uint64(s.unread))
+	return s.slots.append(b)
 }
 
 func (s *Shard) decodeMeta(b []byte) error {
@@ -372,5 +376,9 @@ func (s *Shard) decodeMeta(b []byte) error {
 		return nil // written by a group of one
 	}
 	s.unread = core.Index(r.uvarint())
+	if r.err == nil && r.at == len(b) {
+		return nil // written before slots could move
+	}
+	s.slots = r.holding(s.slots.placement)
 	return r.end()
 }

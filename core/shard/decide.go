@@ -69,7 +69,7 @@ func (s *Shard) refuseForSpace() {
 		switch {
 		case p.command.Kind == core.Read || p.command.Kind == core.History:
 			s.decideRead(p)
-		case p.command.Kind == core.Fence && s.fenced(p):
+		case p.command.Kind == core.Fence && s.fenced(p), p.command.Kind == core.Move && s.moved(p) == 0:
 		case p.command.Kind.Changes() && !s.isNew(p, s.nextTimestamp()):
 		default:
 			s.out.Mark(markDiskFull)
@@ -93,17 +93,26 @@ func (s *Shard) buildBlock() bool {
 		switch p.command.Kind {
 		case core.Decide, core.Append:
 			s.decide(p)
-		case core.Fence:
-			if s.fenced(p) {
+		case core.Fence, core.Move:
+			kind := s.ownBlock(p)
+			if kind == 0 {
 				continue
 			}
-			if s.builder.Commands() > 0 {
-				s.putBack(p) // it gets a block of its own
-				return s.propose(f)
+			if s.builder.Commands() > 0 || kind != journal.Fence && len(s.flights) > 0 {
+				s.putBack(p)
+				if s.builder.Commands() > 0 {
+					return s.propose(f)
+				}
+				s.building = nil
+				s.recycle(f)
+				return false // a move is judged by what is applied: it waits for what is in flight
 			}
 			s.building = nil
 			s.recycle(f)
-			return s.proposeFence(p)
+			if kind == journal.Fence {
+				return s.proposeFence(p)
+			}
+			return s.proposeMove(p, kind)
 		default:
 			s.decideRead(p)
 		}
@@ -114,6 +123,18 @@ func (s *Shard) buildBlock() bool {
 		return false
 	}
 	return s.propose(f)
+}
+
+// ownBlock tells which block of its own a Fence or a Move needs; without one it is
+// answered.
+func (s *Shard) ownBlock(p *pending) journal.BlockKind {
+	switch {
+	case p.command.Kind == core.Move:
+		return s.moved(p)
+	case s.fenced(p):
+		return 0
+	}
+	return journal.Fence
 }
 
 // blockFull tells whether the block being built takes no further command. It
@@ -201,6 +222,10 @@ func (s *Shard) isNew(p *pending, now core.Timestamp) bool {
 // decide runs one command against the head state and puts its outcome into the block.
 func (s *Shard) decide(p *pending) {
 	c := &p.command
+	if !s.owns(p.slot) {
+		s.reject(p, core.CodeWrongShard, "")
+		return
+	}
 	if !s.isNew(p, s.builder.Timestamp()) {
 		return
 	}
@@ -363,7 +388,7 @@ func (s *Shard) launch(f *flight, data []byte, hash seal.Hash, index core.Index)
 // replica leads no more.
 func (s *Shard) dropOverlay() {
 	flights := s.flights
-	s.flights, s.building = nil, nil
+	s.flights, s.building, s.taking = nil, nil, nil
 	s.headChain, s.headClock = s.chain, s.floorClock()
 	var again, readers []*pending
 	for _, f := range flights {
@@ -403,6 +428,10 @@ func (s *Shard) decideRead(p *pending) {
 	c := &p.command
 	r := read{pending: p, answer: core.Answer{Session: c.Session, Number: c.Number, Kind: c.Kind,
 		Status: core.Accepted, Timestamp: s.clock}}
+	if !s.owns(p.slot) {
+		s.reject(p, core.CodeWrongShard, "")
+		return
+	}
 	handle, k := s.actors.find(p.hash, c.Actor)
 	switch {
 	case c.Kind == core.History:

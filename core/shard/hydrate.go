@@ -325,6 +325,10 @@ func (s *Shard) finishWalk(w *walk) {
 		s.reads = append(s.reads, read{pending: w.request, answer: core.Answer{Session: c.Session, Number: c.Number,
 			Kind: c.Kind, Status: core.Accepted, Seq: k.seq, Timestamp: s.clock, State: w.events}})
 	} else if a := s.memory.of(k); a != nil && a.state == nil {
+		if k.snap() > w.target { // its events up to there are not in this log
+			s.hydrate(a)
+			return
+		}
 		if w.target != k.seq { // a follower applied more meanwhile: the rest is folded onto it
 			s.walks = append(s.walks, w)
 			w.target, w.step, w.at = k.seq, walkBack, k.last

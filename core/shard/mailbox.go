@@ -17,7 +17,8 @@ type pending struct {
 	from     proc.Addr
 	command  core.Command
 	size     int
-	hash     uint64         // of the actor, in the directory
+	hash     uint64 // of the actor, in the directory
+	slot     core.Slot
 	recorded actor.Recorded // its digest from the door on, the rest once it is decided
 }
 
@@ -111,22 +112,31 @@ func (m *mailbox) pop() (p *pending, ok bool) {
 
 // receive takes a frame apart. A frame that is damaged or cut off is dropped:
 // its sender will ask again.
-func (s *Shard) receive(from proc.Addr, peer string, frame []byte) {
-	r, err := wire.Open(frame)
-	if err == nil && r.Kind == wire.Follows {
-		s.follow(from, peer, &r)
+func (s *Shard) receive(in *proc.Input) {
+	from := in.From
+	r, err := wire.Open(in.Frame)
+	trusted := s.trusted(in.Peer)
+	switch {
+	case err == nil && r.Kind == wire.Commands:
+	case err == nil && r.Kind == wire.Follows:
+		s.follow(from, in.Peer, &r)
 		return
-	}
-	if err != nil || r.Kind != wire.Commands {
+	case err == nil && r.Kind == wire.Blocks:
+		s.takeFrame(in)
+		return
+	case err == nil && r.Kind == wire.Answers && trusted:
+		s.told(from, &r)
+		return
+	default:
 		s.out.Mark(markBadFrame)
 		return
 	}
-	trusted := s.trusted(peer)
 	before := s.mailbox.count
 	p := s.take()
 	for r.Command(&p.command) {
 		c, hash := &p.command, p.command.Actor.Hash()
-		code, detail := s.door(c, trusted, core.SlotOf(hash))
+		p.slot = core.SlotOf(hash)
+		code, detail := s.door(c, trusted, p.slot)
 		if code != core.CodeNone {
 			s.refuse(from, c, code, detail)
 			continue
@@ -191,14 +201,23 @@ func (s *Shard) door(c *core.Command, trusted bool, slot core.Slot) (core.Code, 
 	if code, detail := core.CheckCommand(c); code != core.CodeNone {
 		return code, detail
 	}
-	if s.cfg.Placement.ShardOfSlot(slot) != s.cfg.Shard {
+	if named, ok := c.Actor.NamesShard(); ok && (c.Kind == core.Fence || c.Kind == core.Move) {
+		if named != s.cfg.Shard {
+			return core.CodeMalformed, "the actor names another shard"
+		}
+	} else if !s.owns(slot) {
 		return core.CodeWrongShard, ""
 	}
-	if c.Kind == core.Fence { // its actor only names the shard
+	switch c.Kind {
+	case core.Move:
+		if code, detail := s.moveDoor(c); code != core.CodeNone {
+			return code, detail
+		}
+	case core.Fence: // its actor only names the shard
 		if len(c.Payload) != 8 {
 			return core.CodeMalformed, "a fence's payload is its epoch, 8 bytes"
 		}
-	} else {
+	default:
 		kind := s.kindOf(c.Actor)
 		switch {
 		case kind == nil:
@@ -255,6 +274,9 @@ func (s *Shard) reject(p *pending, code core.Code, detail string) {
 	case core.CodeNotLeader:
 		a.Seq = s.hint()
 		s.asks(p.from, &a)
+	case core.CodeWrongShard:
+		s.out.Mark(markMoved)
+		s.toward(&a, p.slot)
 	}
 	s.answer(p.from, &a)
 	s.release(p)
@@ -264,9 +286,12 @@ func (s *Shard) reject(p *pending, code core.Code, detail string) {
 func (s *Shard) refuse(to proc.Addr, c *core.Command, code core.Code, detail string) {
 	a := core.Answer{Session: c.Session, Number: c.Number, Kind: c.Kind,
 		Status: core.RefusedAtDoor, Code: code, Detail: detail}
-	if code == core.CodeNotLeader {
+	switch code {
+	case core.CodeNotLeader:
 		a.Seq = s.hint()
 		s.asks(to, &a)
+	case core.CodeWrongShard:
+		s.toward(&a, c.Actor.Slot())
 	}
 	s.answer(to, &a)
 }

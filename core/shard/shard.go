@@ -191,6 +191,7 @@ const (
 	tokenFetch                                             // KV: state of another replica
 	tokenFetchApply                                        // KV: likewise, before a flush
 	tokenRepair                                            // files: the journal is mended
+	tokenBase                                              // KV: state for another shard
 	tokenWalk       proc.Token = 2 * journal.TokenSpace    // files and KV: walks, counted up
 )
 
@@ -199,6 +200,7 @@ const (
 	timerRaft  proc.TimerID = iota + 1 // Raft's tick
 	timerIdle                          // vouch for the journal's tail
 	timerSpace                         // ask for disk space again
+	timerMove                          // what the source of a move sends is late
 )
 
 const (
@@ -250,7 +252,8 @@ func Marks() []proc.Mark {
 		markFromSnapshot, markFromLight, markPassivate, markSnapshot, markPrune, markCheckpoint, markForceSnapshot,
 		markExpired, markReplay, markFromCheckpoint, markDiskFull, markRefused, markBadFrame, markHistory, markResumed,
 		markNoPeer, markNotPeer, markGive, markFetch, markFetched, markRepair, markMended, markVoidJournal, markAbstained, markYield, markToldLeader,
-		markLease, markFeedLive, markFeedRead, markFeedGone, markFeedRefused}
+		markLease, markFeedLive, markFeedRead, markFeedGone, markFeedRefused,
+		markOffer, markStalePlan, markAdopt, markImport, markBase, markHand, markOwned, markDrop, markMoved}
 }
 
 // kind is an actor type with its policy at hand.
@@ -328,6 +331,14 @@ type Shard struct {
 	voids       []core.Index   // applied entries without effect, ascending, since the log's floor
 	sessions    *actor.Sessions
 	actors      directory
+	slots       Holding
+
+	// Moves of slots, as the leader carries them out.
+	taking   *taking
+	adopts   map[core.Epoch]*courier // by offer
+	releases courier
+	base     courier
+	asking   *baseAsk
 
 	// The overlay.
 	flights     []*flight
@@ -396,6 +407,7 @@ func New(cfg Config, env proc.Env) *Shard {
 		walkNext: tokenWalk,
 		peers:    peersOf(&cfg),
 	}
+	s.slots.placement = cfg.Placement
 	s.builder = journal.NewBuilder(&s.salter)
 	for _, k := range cfg.Kinds {
 		k := &kind{Kind: k, policy: k.Policy(), number: uint16(len(s.kindList))}
@@ -417,7 +429,7 @@ func (s *Shard) Step(now proc.Now, in proc.Input, out *proc.Effects) {
 		if kind := wire.KindOf(in.Frame); kind == wire.Peers || kind == wire.Transfers {
 			s.fromPeer(&in)
 		} else {
-			s.receive(in.From, in.Peer, in.Frame)
+			s.receive(&in)
 		}
 	case proc.Reset:
 		s.unreachable(in.From)
@@ -464,6 +476,7 @@ func (s *Shard) progress() {
 		}
 	}
 	core.Assert(s.waiting == 0 || len(s.walks) > 0 || s.out.Fault != nil, "%d commands wait for hydrations that nobody does", s.waiting)
+	s.movesOn()
 	s.confirmReads()
 	s.tellLeader()
 	if s.journal.Forgotten() && s.remembers() {
@@ -489,6 +502,7 @@ func (s *Shard) timer(id proc.TimerID) {
 			s.node.Tick()
 		}
 		s.tickPeers()
+		s.moveTick()
 		if s.eager {
 			s.eager = false
 			if err := s.node.Campaign(); err != nil {
@@ -503,6 +517,10 @@ func (s *Shard) timer(id proc.TimerID) {
 		}
 		if s.phase == phaseServing {
 			s.journal.Idle(s.out)
+		}
+	case timerMove:
+		if t := s.taking; t != nil && t.feed != nil {
+			t.feed.Timer(s.now, s.out)
 		}
 	case timerSpace:
 		s.spaceArmed = false

@@ -353,6 +353,7 @@ func (s *Shard) voidDerived() {
 func (s *Shard) noPosition() {
 	s.applied, s.chain, s.clock, s.slotEpoch, s.policyEpoch, s.catalog = 0, seal.Hash{}, 0, 0, 0, 0
 	s.lease, s.voids, s.unread = 0, nil, 0
+	s.slots = Holding{placement: s.slots.placement}
 }
 
 // install puts a chunk into the store. What no actor names stays out: snapshots that

@@ -116,8 +116,11 @@ func micros(t core.Timestamp) int64 {
 }
 
 // takeBlock gives each event of a block to the intake of its type, and to undecodable
-// those that cannot be read.
+// those that cannot be read. What was moved from another shard's log came from there.
 func takeBlock(intakes map[string]*intake, b *journal.Block, undecodable func(*core.Event, error)) {
+	if b.Kind == journal.Import {
+		return
+	}
 	var timed []*intake
 	var from []int // their rows before the block
 	for i := range b.Types {

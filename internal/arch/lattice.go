@@ -27,8 +27,8 @@ core/flow:              core/row core/zset disk github.com/cockroachdb/apd/v3
 core/journal:           core core/seal core/proc disk go.etcd.io/raft/v3 go.etcd.io/raft/v3/raftpb google.golang.org/protobuf/proto
 core/actor:             core google.golang.org/protobuf/encoding/protowire
 net/wire:               core
-core/shard:             github.com/cespare/xxhash/v2 google.golang.org/protobuf/proto core core/proc core/seal core/journal core/actor net/wire disk go.etcd.io/raft/v3/...
 core/feed:              core core/proc core/journal net/wire
+core/shard:             github.com/cespare/xxhash/v2 google.golang.org/protobuf/proto core core/proc core/seal core/journal core/actor core/feed net/wire disk go.etcd.io/raft/v3/...
 core/gateway:           core core/proc core/shard net/wire
 
 # SQL

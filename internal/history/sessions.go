@@ -48,21 +48,36 @@ func (t *Sessions) Load(d *actor.Session) {
 	}
 }
 
+// Merge takes what another shard knew of a session: nothing is taken back.
+func (t *Sessions) Merge(d *actor.Session) {
+	s := t.Session(d.ID)
+	for _, r := range d.Answers {
+		if r.Number >= s.Floor {
+			s.Answers[r.Number] = r
+		}
+	}
+	s.raise(d.Floor)
+}
+
+func (s *Answered) raise(floor core.CommandNumber) {
+	if floor > s.Floor {
+		s.Floor = floor
+		maps.DeleteFunc(s.Answers, func(n core.CommandNumber, _ actor.Recorded) bool { return n < s.Floor })
+	}
+}
+
 // Outcome records one answer of a block. It returns false if the command has one
-// already.
+// already, unless that is what was moved from another shard.
 func (t *Sessions) Outcome(b *journal.Block, o *journal.Outcome) bool {
 	s := t.Session(o.Session)
-	if _, twice := s.Answers[o.Number]; twice {
+	if _, twice := s.Answers[o.Number]; twice && b.Kind != journal.Import {
 		return false
 	}
 	if o.Number >= s.Floor {
 		s.Answers[o.Number] = actor.Recorded{Number: o.Number, Digest: o.Digest, Code: o.Code, Detail: o.Detail,
-			Seq: o.Seq, Count: o.Count, Timestamp: b.Timestamp}
+			Seq: o.Seq, Count: o.Count, Timestamp: o.Committed}
 	}
-	if o.AckedBelow > s.Floor {
-		s.Floor = o.AckedBelow
-		maps.DeleteFunc(s.Answers, func(n core.CommandNumber, _ actor.Recorded) bool { return n < s.Floor })
-	}
+	s.raise(o.AckedBelow)
 	return true
 }
 

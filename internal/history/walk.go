@@ -134,7 +134,7 @@ func (w *Walk) Next() (*Applied, error) {
 	}
 	w.pos.Clock = b.Timestamp
 	w.pos.Chain = seal.Chain(w.pos.Chain, b.Hash())
-	if b.Kind == journal.Fence {
+	if b.Kind == journal.Fence || b.Kind == journal.Hand {
 		w.pos.SlotEpoch = max(w.pos.SlotEpoch, b.Raise)
 	}
 	a.After = w.pos

@@ -201,6 +201,9 @@ func (r *run) tap(incarnation uint64, a shard.Applied) {
 	record := checkers.LogRecord{Shard: a.Shard, Incarnation: incarnation, Index: a.Index, Term: a.Term,
 		Timestamp: a.Timestamp, Void: a.Void, Restored: a.Restored}
 	if a.Block != nil && !a.Void {
+		if a.Block.Kind == journal.Import {
+			importOf(&a, &record)
+		}
 		rows := a.Block.Rows()
 		r.events = r.events[:0]
 		for i := range rows {
@@ -208,12 +211,12 @@ func (r *run) tap(incarnation uint64, a shard.Applied) {
 		}
 		record.Events = r.events
 		for i := range r.events {
-			r.know(&r.events[i])
+			r.know(&r.events[i]) // what was moved is known already
 		}
 	}
 	var decided, raise core.Epoch
 	if a.Block != nil {
-		if decided = a.Block.SlotEpoch; a.Block.Kind == journal.Fence {
+		if decided = a.Block.SlotEpoch; a.Block.Kind == journal.Fence || a.Block.Kind == journal.Hand {
 			raise = a.Block.Raise
 		}
 		if !a.Void {
@@ -224,6 +227,7 @@ func (r *run) tap(incarnation uint64, a shard.Applied) {
 	r.applied.Add(&record)
 	r.owner.Decided(&record)
 	r.fencing.Add(&record, decided, raise)
+	r.slotsOf(&a)
 }
 
 // deeds are the checkers' names of what replicas do.

@@ -37,6 +37,7 @@ type settings struct {
 	lifetime                      time.Duration // of sessions
 	think                         time.Duration
 	fences                        time.Duration // between fences of the operator; 0: none
+	moves                         time.Duration // between moves of slots by an operator; 0: none
 	strategy                      string
 	slower                        int  // disks, than a good SSD: times
 	views                         bool // a watcher keeps views and compares them
@@ -94,6 +95,9 @@ func drawSettings(r *rand.Rand, o *Options) settings {
 		if r.IntN(8) == 0 {
 			c.Feeds = 1 // fewer than there are watchers
 		}
+	}
+	if s.moves = drawMoves(r, o); s.moves > 0 && c.Feeds == 1 {
+		c.Feeds = watchers + 1 // else a watcher may keep a move from its source as long as it likes
 	}
 	s.views = r.IntN(3) == 0 && slices.Contains(o.Workloads, "cart")
 	few := len(o.Workloads) <= 2 // they were asked for by name

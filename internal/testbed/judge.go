@@ -99,7 +99,7 @@ func (r *run) check(stopped error) []checkers.Result {
 	ops := r.ops()
 	if stopped != nil || r.options.Until > 0 {
 		// Cut short: only what holds at any time can be judged.
-		return append(list, checkers.Sequence(r.applied, ops, nil), r.raft.Result(), r.owner.Result())
+		return append(list, checkers.Sequence(r.applied, ops, nil), r.raft.Result(), r.owner.Result(), r.slots.Result())
 	}
 	r.filed()
 	finals := r.audit.Finals()
@@ -123,7 +123,7 @@ func (r *run) check(stopped error) []checkers.Result {
 		list = append(list, r.judgeViews())
 	}
 	list = append(list, r.judgeStandings()...)
-	return append(list, checkers.Provenance(ops, finals, sender), r.fencing.Result(), r.raft.Result(), r.owner.Result(), r.cuts.Result(), r.readBack(len(finals)))
+	return append(list, checkers.Provenance(ops, finals, sender), r.fencing.Result(), r.raft.Result(), r.owner.Result(), r.cuts.Result(), r.slots.Result(), r.readBack(len(finals)))
 }
 
 // sender is who the clients are (see buildClients) and what of theirs is personal.

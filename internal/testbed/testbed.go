@@ -236,6 +236,9 @@ type run struct {
 	raft       *checkers.Raft
 	owner      *checkers.Owner
 	cuts       *checkers.Cuts
+	slots      *checkers.Slots
+	adopted    map[moveKey]shard.Move
+	hot        [core.Slots]bool
 	viewers    []*viewer
 	viewed     checkers.Result
 	standings  []*standing
@@ -275,7 +278,7 @@ func Run(o Options) (*Report, error) {
 		underWay.Store(false)
 	}()
 	begun := time.Now()
-	r := &run{options: o, applied: checkers.NewApplied(), fencing: checkers.NewFences(), raft: checkers.NewRaft(), cuts: checkers.NewCuts(), viewed: checkers.Result{Name: "views", Verdict: checkers.Pass}, histories: make(map[core.ActorID]*history), reasons: make(map[proc.NodeID]string)}
+	r := &run{options: o, applied: checkers.NewApplied(), fencing: checkers.NewFences(), raft: checkers.NewRaft(), cuts: checkers.NewCuts(), adopted: make(map[moveKey]shard.Move), hot: hotSlots(), viewed: checkers.Result{Name: "views", Verdict: checkers.Pass}, histories: make(map[core.ActorID]*history), reasons: make(map[proc.NodeID]string)}
 	r.settings = drawSettings(sim.Stream(o.Seed, "settings"), &o)
 	if err := r.build(); err != nil {
 		return nil, err
@@ -318,9 +321,11 @@ func (r *run) build() error {
 	if err := r.buildClients(); err != nil {
 		return err
 	}
+	r.slots = checkers.NewSlots(r.placement.ShardOfSlot)
 	if err := r.buildWatchers(); err != nil {
 		return err
 	}
+	r.buildMovers()
 	var nodes []proc.NodeID
 	for _, c := range r.clients {
 		nodes = append(nodes, c.node)

@@ -134,6 +134,11 @@ func (f *folding) apply(a *history.Applied) error {
 		return nil
 	}
 	b := a.Block
+	if b.Kind == journal.Import {
+		if err := f.imported(b); err != nil {
+			return err
+		}
+	}
 	found.Events, found.Outcomes, found.Until = found.Events+len(b.Rows()), found.Outcomes+len(b.Outcomes), b.Timestamp
 	for i := range b.Actors {
 		if err := f.events(b, &b.Actors[i]); err != nil {
@@ -147,6 +152,45 @@ func (f *folding) apply(a *history.Applied) error {
 	}
 	f.sessions.Expire(b.Timestamp)
 	return f.lightStates(b)
+}
+
+// imported takes what came from another shard as state: of actors whose earlier events
+// are not in this log, and of sessions.
+func (f *folding) imported(b *journal.Block) error {
+	n, err := shard.DecodeImport(b.Note())
+	if err != nil {
+		return f.wrong("%v", err)
+	}
+	v := shard.DerivedVisitor{
+		Position: func(shard.Position) error { return nil },
+		Actor:    func(shard.DerivedActor) error { return nil },
+		Session:  func(d *actor.Session) error { f.sessions.Merge(d); return nil },
+		Snapshot: func(d shard.DerivedSnapshot) error {
+			a := f.actor(d.ID)
+			if d.Seq <= a.seq {
+				return nil
+			}
+			a.seq, a.last, a.state = d.Seq, 0, nil
+			if a.kind == nil {
+				return nil
+			}
+			if a.state, err = a.kind.DecodeState(d.State); errors.Is(err, actor.ErrStaleState) {
+				a.state = nil
+				return nil
+			}
+			a.at = d.Seq
+			if err == nil {
+				err = f.compare(a, d.ID)
+			}
+			return err
+		},
+	}
+	for _, p := range n.Pairs {
+		if err := v.Visit(p.Key, p.Value); err != nil {
+			return f.wrong("%v", err)
+		}
+	}
+	return nil
 }
 
 // events takes one actor's events of a block.

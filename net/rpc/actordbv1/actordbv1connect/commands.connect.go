@@ -47,6 +47,7 @@
 //    113 compacted         OUT_OF_RANGE         the events were compacted away; seq is the first kept
 //    114 append-forbidden  FAILED_PRECONDITION  the type's events are made by its commands alone
 //    115 number-reused     ALREADY_EXISTS       the session's number is another command's
+//    116 stale-plan        ABORTED              the slots have moved since the plan was made: look where they are
 //    200 timeout           DEADLINE_EXCEEDED    no answer in time
 //
 // Errors without a Refusal are of the request as a whole: INVALID_ARGUMENT (it does
