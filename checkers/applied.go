@@ -113,7 +113,9 @@ func (a *Applied) Add(r *LogRecord) {
 		a.fail("shard %d index %d: void, yet incarnation %d applied %s", r.Shard, r.Index, r.Incarnation, r.Events[0])
 	}
 	for _, b := range r.Bases {
-		l.at(a.actor(b.Actor), b.Seq+1)
+		if i := a.actor(b.Actor); l.at(i) != 0 { // else it may have had more before this life
+			l.next[i] = max(l.next[i], b.Seq+1)
+		}
 	}
 	digest := uint64(len(r.Events))
 	for i := range r.Events {
@@ -133,7 +135,7 @@ func (a *Applied) Add(r *LogRecord) {
 func (a *Applied) event(r *LogRecord, l *life, e *core.Event) uint64 {
 	a.examined++
 	i := a.actor(e.Actor)
-	want := l.at(i, 0)
+	want := l.at(i)
 	if want != 0 && e.Seq != want {
 		a.fail("%s: incarnation %d of shard %d applied seq %d at index %d, want seq %d", e.Actor, r.Incarnation, r.Shard, e.Seq, r.Index, want)
 	}
@@ -164,13 +166,11 @@ func (a *Applied) event(r *LogRecord, l *life, e *core.Event) uint64 {
 	return d.digest
 }
 
-// at is which of an actor's events comes next in this life, 0 if any may. A greater one
-// than is known takes its place.
-func (l *life) at(actor int32, next core.Seq) core.Seq {
+// at is which of an actor's events comes next in this life, 0 if any may.
+func (l *life) at(actor int32) core.Seq {
 	for int(actor) >= len(l.next) {
 		l.next = append(l.next, 0)
 	}
-	l.next[actor] = max(l.next[actor], next)
 	return l.next[actor]
 }
 
