@@ -57,7 +57,7 @@ func measureBare(ctx context.Context, dir string, cfg load.Config, c cell) (m *l
 	b := &bare{file: f, record: make([]byte, c.size), wake: make(chan struct{}, 1), quit: make(chan struct{})}
 	b.ended.Go(b.commit)
 	begun := time.Now()
-	m, err = load.Measure(ctx, cfg, load.Server{PID: os.Getpid(), Dir: dir}, func(s *load.Slot) func() { return func() { b.append(s) } })
+	m, err = load.Measure(ctx, cfg, load.Server{PIDs: []int{os.Getpid()}, Dir: dir}, func(s *load.Slot) func() { return func() { b.append(s) } })
 	took := time.Since(begun)
 	close(b.quit)
 	b.ended.Wait()

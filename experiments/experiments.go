@@ -84,6 +84,9 @@ type Env struct {
 	// Serve makes the command that serves a directory (actordb serve) with these
 	// arguments more, on any port.
 	Serve func(dir string, args ...string) *exec.Cmd
+	// ServeMember makes the one that serves the directory of a cluster's node, where
+	// its cluster has it.
+	ServeMember func(dir string) *exec.Cmd
 	// Peers builds the program of experiments/peers; nil: it cannot be had.
 	Peers func() (program string, err error)
 
@@ -118,7 +121,7 @@ func (e *Env) rounds(n int) int {
 
 // All lists the experiments.
 func All() []Experiment {
-	return []Experiment{writes, endToEnd, idleActors, hydration, messages, throughput, sustained, nexmarkQueries}
+	return []Experiment{writes, endToEnd, idleActors, hydration, messages, throughput, sustained, replication, nexmarkQueries}
 }
 
 // Find returns an experiment by its name.

@@ -7,9 +7,14 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"path/filepath"
 	"slices"
 	"syscall"
 	"testing"
+
+	"actordb/core/actor"
+	"actordb/internal/datadir"
+	"actordb/internal/node"
 )
 
 // served is set in a process that is the server of a test.
@@ -30,11 +35,33 @@ func serveCommand(dir string, _ ...string) *exec.Cmd {
 	return cmd
 }
 
+// serveDir serves a directory of its own, or one of a cluster's node.
+func serveDir(dir string) (*node.Server, error) {
+	cluster, err := datadir.ReadCluster(dir)
+	if err != nil {
+		return nil, err
+	}
+	if cluster == nil {
+		s, _, err := serve(dir, 2)
+		return s, err
+	}
+	credentials, err := node.OpenIdentity(filepath.Join(dir, datadir.OwnIdentityDir))
+	if err != nil {
+		return nil, err
+	}
+	id, err := datadir.Read(dir)
+	if err != nil {
+		return nil, err
+	}
+	return node.Serve(node.ServeConfig{Dir: dir, Listen: cluster.Nodes[id.Node-1].Addr, Kinds: func() []actor.Kind { return []actor.Kind{actor.Stream()} },
+		Credentials: credentials, Log: slog.New(slog.DiscardHandler)})
+}
+
 func serveForTest(dir string) {
 	term := make(chan os.Signal, 1)
 	signal.Notify(term, syscall.SIGTERM)
 	log := slog.New(slog.NewJSONHandler(os.Stderr, nil))
-	s, _, err := serve(dir, 2)
+	s, err := serveDir(dir)
 	if err != nil {
 		panic(err)
 	}
@@ -53,7 +80,8 @@ func TestAll(t *testing.T) {
 			if x.Name != idleActors.Name { // it weighs the heap, where others would leave theirs
 				t.Parallel()
 			}
-			r, err := x.Run(t.Context(), &Env{Part: 1000, Dir: t.TempDir(), Say: t.Logf, Serve: serveCommand})
+			r, err := x.Run(t.Context(), &Env{Part: 1000, Dir: t.TempDir(), Say: t.Logf, Serve: serveCommand,
+				ServeMember: func(dir string) *exec.Cmd { return serveCommand(dir) }})
 			if err != nil {
 				t.Fatal(err)
 			}

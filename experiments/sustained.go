@@ -87,7 +87,7 @@ func (s *watched) run(ctx context.Context, server *child, took time.Duration) (*
 		return nil, err
 	}
 	m, err := load.MeasureWith(load.Config{Slots: sustainedInFlight, Duration: took, Interval: took / time.Duration(s.parts), OnInterval: s.look},
-		load.Server{PID: s.pid, Dir: s.dir},
+		load.Server{PIDs: []int{s.pid}, Dir: s.dir},
 		func(l load.Config) (*load.Report, error) {
 			r, err := bench.Run(ctx, bench.Config{Addrs: []string{server.addr}, Source: identity, Workload: bench.AppendWorkload,
 				Actors: streams, Size: eventBytes, Connections: 1, Load: l})

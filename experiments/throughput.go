@@ -102,7 +102,7 @@ func measureServe(ctx context.Context, e *Env, l load.Config, c cell, args ...st
 		return nil, err
 	}
 	var result *bench.Result
-	m, err = load.MeasureWith(l, load.Server{PID: server.cmd.Process.Pid, Dir: dir}, func(l load.Config) (*load.Report, error) {
+	m, err = load.MeasureWith(l, load.Server{PIDs: []int{server.cmd.Process.Pid}, Dir: dir}, func(l load.Config) (*load.Report, error) {
 		result, err = bench.Run(ctx, bench.Config{Addrs: []string{server.addr}, Source: identity, Workload: bench.AppendWorkload,
 			Actors: c.streams, Size: c.size, Connections: 1, Load: l})
 		if err != nil {

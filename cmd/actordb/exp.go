@@ -114,7 +114,7 @@ func (c *expRunCommand) run(ctx context.Context, x experiments.Experiment) (r *e
 		return nil, environment("%w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	e := &experiments.Env{Part: 1, Dir: dir, Serve: serveChild, Peers: func() (string, error) { return buildPeers(dir) },
+	e := &experiments.Env{Part: 1, Dir: dir, Serve: serveChild, ServeMember: serveMember, Peers: func() (string, error) { return buildPeers(dir) },
 		Say: func(format string, args ...any) {
 			fmt.Fprintf(os.Stderr, x.Name+": "+format+"\n", args...)
 		}}
@@ -146,6 +146,13 @@ func serveChild(dir string, args ...string) *exec.Cmd {
 		self = os.Args[0]
 	}
 	return exec.Command(self, append([]string{"serve", "--dir", dir, "--dev", "--listen", "127.0.0.1:0", "--log", "json"}, args...)...)
+}
+
+// serveMember is this program as a cluster's node.
+func serveMember(dir string) *exec.Cmd {
+	cmd := serveChild(dir)
+	cmd.Args = []string{cmd.Args[0], "serve", "--dir", dir, "--log", "json"}
+	return cmd
 }
 
 // buildPeers builds what ActorDB is compared with, if the source tree is here.

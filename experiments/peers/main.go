@@ -3,9 +3,10 @@
 // of its own, so that none of them becomes a dependency of the database.
 //
 //	peers throughput --contestant redis --in-flight 256 --duration 4s    one load.Measurement as JSON
+//	peers throughput --contestant etcd3 …                                the same of a cluster of three members
 //	peers messages --n 5000000                                           JSON rows
 //
-// actordb exp run throughput and exp run messages build and run it.
+// actordb exp run throughput, replication and messages build and run it.
 package main
 
 import (
@@ -43,7 +44,7 @@ func run(ctx context.Context, args []string) error {
 	var err error
 	switch args[0] {
 	case "throughput":
-		who := flags.String("contestant", "", "redis or postgres")
+		who := flags.String("contestant", "", "redis, postgres, etcd, or etcd3: three members")
 		var c contest
 		flags.IntVar(&c.streams, "streams", 10_000, "streams")
 		flags.IntVar(&c.size, "size", 200, "bytes of an event")
@@ -57,6 +58,8 @@ func run(ctx context.Context, args []string) error {
 			return err
 		}
 		result, err = c.run(ctx, *who)
+	case "etcd-node":
+		return etcdNode(args[1:])
 	case "messages":
 		n := flags.Int("n", 5_000_000, "messages")
 		if err := flags.Parse(args[1:]); err != nil {
@@ -83,7 +86,7 @@ type store interface {
 	// write appends a group of events, each if its stream is at the version before,
 	// and returns when they are durable. Workers call it at once.
 	write(ctx context.Context, group []event) error
-	pid() int
+	pids() []int
 	close() error
 }
 
@@ -108,8 +111,12 @@ func (c *contest) run(ctx context.Context, who string) (m *load.Measurement, err
 		s, err = startRedis(ctx, dir, c)
 	case "postgres":
 		s, err = startPostgres(ctx, dir, c)
+	case "etcd":
+		s, err = startEtcd(ctx, dir, 1, c)
+	case "etcd3":
+		s, err = startEtcd(ctx, dir, 3, c)
 	default:
-		return nil, fmt.Errorf("contestant %q: want redis or postgres", who)
+		return nil, fmt.Errorf("contestant %q: want redis, postgres, etcd or etcd3", who)
 	}
 	if missing := (notInstalled{}); asNotInstalled(err, &missing) {
 		return &load.Measurement{Missing: missing.Error()}, nil
@@ -123,7 +130,7 @@ func (c *contest) run(ctx context.Context, who string) (m *load.Measurement, err
 		}
 	}()
 	g := newGroups(s, c)
-	m, err = load.Measure(ctx, c.load, load.Server{PID: s.pid(), Dir: dir}, g.drive)
+	m, err = load.Measure(ctx, c.load, load.Server{PIDs: s.pids(), Dir: dir}, g.drive)
 	g.stop()
 	return m, err
 }

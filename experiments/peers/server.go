@@ -44,6 +44,8 @@ func start(cmd *exec.Cmd, end syscall.Signal) (*process, error) {
 
 func (p *process) pid() int { return p.cmd.Process.Pid }
 
+func (p *process) pids() []int { return []int{p.pid()} }
+
 // close ends it; what it leaves behind is thrown away.
 func (p *process) close() error {
 	if err := p.cmd.Process.Signal(p.end); err != nil {

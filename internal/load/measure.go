@@ -19,8 +19,8 @@ type Measurement struct {
 
 // Server is what is measured beside the load.
 type Server struct {
-	PID int
-	Dir string // where its files are
+	PIDs []int  // of its processes, but those that they have started
+	Dir  string // where its files are
 }
 
 // Measure runs a load on a server.
@@ -38,7 +38,11 @@ func MeasureWith(cfg Config, server Server, run func(Config) (*Report, error)) (
 		if !open {
 			i = 1
 		}
-		usage[i], _ = UsageOf(server.PID) // not known: 0
+		usage[i] = Usage{}
+		for _, pid := range server.PIDs {
+			u, _ := UsageOf(pid) // not known: 0
+			usage[i].CPU, usage[i].Memory = usage[i].CPU+u.CPU, usage[i].Memory+u.Memory
+		}
 		device[i], _ = DeviceOf(server.Dir)
 	}
 	r, err := run(cfg)
