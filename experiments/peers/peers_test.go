@@ -15,7 +15,17 @@ func starts() map[string]func(context.Context, string, *contest) (store, error) 
 	return map[string]func(context.Context, string, *contest) (store, error){
 		"redis":    func(ctx context.Context, dir string, c *contest) (store, error) { return startRedis(ctx, dir, c) },
 		"postgres": func(ctx context.Context, dir string, c *contest) (store, error) { return startPostgres(ctx, dir, c) },
+		"etcd":     func(ctx context.Context, dir string, c *contest) (store, error) { return startEtcd(ctx, dir, 1, c) },
+		"etcd3":    func(ctx context.Context, dir string, c *contest) (store, error) { return startEtcd(ctx, dir, 3, c) },
 	}
+}
+
+// The members of etcd are this program.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == "etcd-node" {
+		panic(etcdNode(os.Args[2:]))
+	}
+	m.Run()
 }
 
 // directory is one that another user may be given.
