@@ -50,6 +50,9 @@ func (g *Generator) sensorOp(n int) Planned {
 	} else if !once {
 		at = g.misdated(now, at)
 	}
+	if g.client%2 == 0 { // a clock of tenths of seconds: its times fall on the bounds of windows
+		at -= at % core.Timestamp(100*time.Millisecond)
+	}
 	g.reported = reported{id, value, at}
 	ref := g.sensor
 	ref.ID = id

@@ -99,8 +99,8 @@ func drawSettings(r *rand.Rand, o *Options) settings {
 	if s.moves = drawMoves(r, o); s.moves > 0 && c.Feeds == 1 {
 		c.Feeds = watchers + 1 // else a watcher may keep a move from its source as long as it likes
 	}
-	s.views = r.IntN(3) == 0 && slices.Contains(o.Workloads, "cart")
 	few := len(o.Workloads) <= 2 // they were asked for by name
+	s.views = (r.IntN(3) == 0 || few) && slices.Contains(o.Workloads, workloads.CartWorkload)
 	s.sensors = (r.IntN(2) == 0 || few) && slices.Contains(o.Workloads, workloads.SensorWorkload)
 	s.banks = (r.IntN(3) == 0 || few) && slices.Contains(o.Workloads, workloads.BankWorkload)
 	s.shard, s.gateway, s.query = c, g, query.DefaultLimits()
