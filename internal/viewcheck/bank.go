@@ -85,6 +85,9 @@ func (b *Bank) Take(shard core.ShardID, index core.Index, block *journal.Block) 
 	for _, v := range b.views {
 		v.Take(shard, index, block)
 	}
+	if block.Kind == journal.Import {
+		return nil // no news: another shard's log had it before
+	}
 	for i := range block.Rows() {
 		e := block.Event(i)
 		if e.Actor.Type() != "bank" {

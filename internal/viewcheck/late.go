@@ -113,6 +113,9 @@ func (l *Sensors) Take(shard core.ShardID, index core.Index, b *journal.Block) e
 	for _, v := range l.Views {
 		v.Take(shard, index, b)
 	}
+	if b.Kind == journal.Import {
+		return nil // no news: another shard's log had it before
+	}
 	var list []checkers.Reading
 	for i := range b.Rows() {
 		e := b.Event(i)
