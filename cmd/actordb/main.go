@@ -1,6 +1,7 @@
 // Command actordb is the database's one binary.
 //
 //	actordb serve          a node: files, Pebble, TLS
+//	actordb sql            queries, views and subscriptions
 //	actordb send           events and commands from a file
 //	actordb bench          load from outside, and what it waits for
 //	actordb issue          an identity for a node or a client
@@ -72,6 +73,7 @@ func diverged() error { return &failure{code: exitDiverged} }
 type commandLine struct {
 	Serve   serveCommand    `cmd:"" help:"Run a node."`
 	Cluster clusterCommands `cmd:"" help:"Make a cluster, and run one on this machine."`
+	SQL     sqlCommand      `cmd:"" name:"sql" help:"Ask in SQL, on a terminal or not."`
 	Send    sendCommand     `cmd:"" help:"Send events and commands from a file or standard input."`
 	Bench   benchCommand    `cmd:"" help:"Put a load on a running node, and measure rate and latency."`
 	Issue   issueCommand    `cmd:"" help:"Issue an identity for a node or a client."`

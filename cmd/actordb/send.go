@@ -41,7 +41,8 @@ Each line is one event or one command. NDJSON: a JSON object with these fields. 
     command         instead of type: the name of a command that the actor's own type decides on
     version         of the event type's schema; left out: 1
     event_time      when it happened, RFC 3339 or nanoseconds since 1970; left out: when it is recorded
-    payload         NDJSON: any JSON, stored as it stands; CSV: the text
+    payload         NDJSON: any JSON, stored as it stands; CSV: the text. Of an event type that CREATE EVENT TYPE has declared:
+                    a JSON object with its columns
     payload_base64  instead of payload: bytes
     expected        the actor's last sequence, 0 for none; left out: any
 
@@ -94,7 +95,11 @@ func (c *sendCommand) Run() error {
 	if err != nil {
 		return environment("%w", err)
 	}
-	s := &sending{client: conn, bar: newProgress("lines sent", 0), failed: make(chan struct{})}
+	declared, err := readSchemas(dialing, conn)
+	if err != nil {
+		return environment("%w", err)
+	}
+	s := &sending{client: conn, schemas: declared, bar: newProgress("lines sent", 0), failed: make(chan struct{})}
 	begun := time.Now()
 	err = s.all(ctx, in, c.Timeout)
 	s.bar.end()
@@ -176,6 +181,7 @@ func (c *sendCommand) tell(r *sendReport, err error) error {
 // sending is a run of send.
 type sending struct {
 	client  *client.Client
+	schemas schemas
 	bar     *progress
 	settled atomic.Int64
 	failed  chan struct{} // closed when a line was not accepted
@@ -267,6 +273,9 @@ func (s *sending) read(ctx context.Context, in records) error {
 		var command core.Command
 		if err == nil {
 			command, err = r.command()
+		}
+		if err == nil {
+			err = s.schemas.encode(r, &command)
 		}
 		if bad := (*recordError)(nil); errors.As(err, &bad) {
 			s.fail(sendFailure{Line: bad.Line, Field: bad.Field, Error: bad.Error(), err: err})

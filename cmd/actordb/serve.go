@@ -13,6 +13,7 @@ import (
 	"strings"
 	"syscall"
 
+	"actordb"
 	"actordb/core/actor"
 	"actordb/core/control"
 	"actordb/internal/datadir"
@@ -71,14 +72,26 @@ func (c *serveCommand) Run() error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	host.CollectLess()
+	_, err = datadir.Read(c.Dir)
+	fresh := c.Dev && errors.Is(err, datadir.ErrNotData)
 	credentials, err := c.credentials()
 	if err != nil {
 		return served(err)
+	}
+	if network == nil {
+		if network, err = actordb.Network(); err != nil {
+			return served(err)
+		}
 	}
 	log := c.logger()
 	s, err := node.Serve(node.ServeConfig{Dir: c.Dir, Listen: c.Listen, Web: c.Web, Shards: c.Shards, Network: network, Kinds: sampleKinds, Credentials: credentials, Log: log})
 	if err != nil {
 		return served(err)
+	}
+	if fresh && network.Has(control.Query) {
+		if err := makeSample(s.Addr().String(), credentials.Client); err != nil {
+			log.Error("the sample schema is not there", "error", err)
+		}
 	}
 	log.Info("serving", "dir", c.Dir, "listen", s.Addr().String(), "node", s.Net.Node(), "shards", len(s.Node.Shards), "pid", os.Getpid())
 	fmt.Printf("READY %s\n", s.Addr())
@@ -158,7 +171,8 @@ func (c *serveCommand) logger() *slog.Logger {
 
 // invite tells how to send a first command.
 func (c *serveCommand) invite(addr, identity string) {
-	fmt.Printf("\nSend a first event, from another terminal in this directory:\n\n    echo '%s' |\n        %s send --target %s --identity %s -\n\n",
+	fmt.Printf("\nAsk in SQL, from another terminal in this directory (\\? for help):\n\n    %s sql --identity %s %s\n", quoted(os.Args[0]), quoted(identity), addr)
+	fmt.Printf("\nSend a first event:\n\n    echo '%s' |\n        %s send --target %s --identity %s -\n\n",
 		`{"actor": "stream/hello", "type": "said", "payload": {"text": "hello"}}`, quoted(os.Args[0]), addr, quoted(identity))
 }
 

@@ -77,7 +77,9 @@ func (p *Process) ask(m *wire.Ask) {
 			if a.stream.ended && len(a.stream.frames) == 0 {
 				p.forget(a)
 			}
-		} // else it came twice
+		} else { // it came twice: the first replies may have been lost
+			p.again(a)
+		}
 	case m.Op == wire.More:
 		p.strange(m)
 	default:

@@ -139,7 +139,7 @@ func (p *Process) scanSome(r *runner) (more bool) {
 	if r.scan == nil {
 		r.scan = &scan{}
 	}
-	if r.scan.lane == nil && !p.acquire(r.scan) {
+	if r.scan.lane == nil && !p.acquire(r.scan, r.target()) {
 		return false
 	}
 	f := r.scan.lane.feed
@@ -189,14 +189,15 @@ type streaming interface {
 	Due(next core.Timestamp) (core.Timestamp, bool)
 }
 
-// acquire gives a scan a lane, if one is free.
-func (p *Process) acquire(s *scan) bool {
+// acquire gives a scan up to a cut a lane, if one is free.
+func (p *Process) acquire(s *scan, to core.Timestamp) bool {
 	for i := range p.lanes {
 		l := &p.lanes[i]
 		if l.feed != nil {
 			continue
 		}
 		l.feed = feed.New(p.feedConfig(l.number), feed.Position{}, p.env.Rand)
+		l.feed.Want(to)
 		l.feed.Start(p.now, p.out)
 		s.lane = l
 		p.out.Mark(markScan)
@@ -237,5 +238,8 @@ func (p *Process) overflow(r *runner) (mended bool) {
 	p.out.Mark(markRetarget)
 	r.marks[len(r.marks)-1] = p.cut
 	r.drop()
+	if r.scan != nil && r.scan.lane != nil {
+		r.scan.lane.feed.WantNow(p.cut, p.now, p.out)
+	}
 	return true
 }

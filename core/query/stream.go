@@ -69,10 +69,15 @@ func (p *Process) more(a *ask, m *wire.Ask) {
 		a.taken = p.now.Mono
 	}
 	if m.Again {
+		p.again(a)
+	}
+}
+
+// again sends once more what the client has not said to have.
+func (p *Process) again(a *ask) {
+	for _, frame := range a.stream.frames {
 		p.out.Mark(markAgain)
-		for _, frame := range s.frames {
-			p.out.Send(s.to, bytes.Clone(frame))
-		}
+		p.out.Send(a.stream.to, bytes.Clone(frame))
 	}
 }
 
