@@ -76,8 +76,8 @@ workloads/nexmark:      core google.golang.org/protobuf/encoding/protowire
 workloads:              core core/proc core/actor net/wire checkers google.golang.org/protobuf/encoding/protowire
 
 # where it all meets
-internal/viewcheck:     core core/journal core/row core/seal core/sql/parse core/sql/tree core/view checkers google.golang.org/protobuf/encoding/protowire
 internal/viewtest:      core core/sql/plan core/journal core/row core/seal core/sql/parse core/sql/sqlerr core/sql/tree core/view checkers/relational google.golang.org/protobuf/encoding/protowire
+internal/viewcheck:     internal/viewtest core core/journal core/row core/sql/parse core/sql/tree core/view checkers google.golang.org/protobuf/encoding/protowire
 internal/testbed:       internal/viewcheck core/query core/feed core/row core/view core/sql/parse core/sql/tree checkers/relational google.golang.org/protobuf/encoding/protowire github.com/cespare/xxhash/v2 go.etcd.io/raft/v3/raftpb google.golang.org/protobuf/proto . core/control disk core/proc core core/seal core/journal core/actor net/wire core/shard core/gateway sim sim/fault net/simnet disk/simfile disk/memkv checkers workloads
 experiments/mutants:    golang.org/x/tools/txtar
 internal/host:          core/proc disk golang.org/x/sys/unix
@@ -95,7 +95,7 @@ internal/olddata:       core core/journal internal/node internal/inspect interna
 internal/slt:           checkers/relational core/row core/sql/lower core/sql/parse core/sql/plan core/sql/sqlerr core/sql/tree core/zset github.com/jackc/pgx/v5/pgconn modernc.org/sqlite
 internal/load:          github.com/HdrHistogram/hdrhistogram-go golang.org/x/sys/unix
 internal/bench:         core core/actor net/client net/tlsnet checkers workloads internal/load
-experiments:            internal/datadir core/sql/parse core/sql/tree core/view internal/viewtest workloads/nexmark . internal/load internal/bench core core/proc core/actor core/shard net/wire net/client net/tlsnet disk disk/memkv disk/simfile disk/osfile internal/host internal/node gonum.org/v1/gonum/stat
+experiments:            checkers internal/testbed internal/viewcheck sim/fault gonum.org/v1/gonum/stat/distuv internal/datadir core/sql/parse core/sql/tree core/view internal/viewtest workloads/nexmark . internal/load internal/bench core core/proc core/actor core/shard net/wire net/client net/tlsnet disk disk/memkv disk/simfile disk/osfile internal/host internal/node gonum.org/v1/gonum/stat
 cmd/actordb:            core/row net/wire github.com/peterh/liner . internal/load internal/bench experiments internal/host core/control core/proc core/actor net/client net/tlsnet internal/node disk/osfile disk disk/pebblekv internal/backup internal/datadir internal/drill internal/history internal/inspect internal/verify internal/testbed experiments/mutants workloads checkers sim sim/fault core github.com/alecthomas/kong github.com/schollz/progressbar/v3 github.com/jedib0t/go-pretty/v6/... golang.org/x/term
 internal/tools/unsimulated:
 examples/primarybackup: disk core/proc sim sim/fault net/simnet

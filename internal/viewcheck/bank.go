@@ -48,6 +48,7 @@ type Bank struct {
 	views    []*view.View // of the invariants, then the balances
 	balances map[bankAccount]int64
 	cut      core.Timestamp
+	seen     seen
 	Events   int
 }
 
@@ -55,7 +56,7 @@ type bankAccount struct{ bank, account string }
 
 // NewBank begins with no events.
 func NewBank() (*Bank, error) {
-	b := &Bank{balances: map[bankAccount]int64{}}
+	b := &Bank{balances: map[bankAccount]int64{}, seen: seen{}}
 	catalog := view.NewCatalog()
 	for _, text := range bankSchema {
 		s, err := parse.One(text)
@@ -85,12 +86,9 @@ func (b *Bank) Take(shard core.ShardID, index core.Index, block *journal.Block) 
 	for _, v := range b.views {
 		v.Take(shard, index, block)
 	}
-	if block.Kind == journal.Import {
-		return nil // no news: another shard's log had it before
-	}
 	for i := range block.Rows() {
 		e := block.Event(i)
-		if e.Actor.Type() != "bank" {
+		if e.Actor.Type() != "bank" || !b.seen.news(&e) {
 			continue
 		}
 		b.Events++

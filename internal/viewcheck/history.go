@@ -1,15 +1,14 @@
 package viewcheck
 
 import (
-	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"actordb/core"
-	"actordb/core/journal"
-	"actordb/core/seal"
+	"actordb/internal/viewtest"
 )
 
 // A Class is what may be wrong with the times of readings.
@@ -36,10 +35,8 @@ type History struct {
 	Made    map[Class]int64
 	rand    *rand.Rand
 	classes []Class
-	builder *journal.Builder
+	blocks  viewtest.History
 	clock   core.Timestamp
-	index   core.Index
-	seqs    map[core.ActorID]core.Seq
 	skews   []core.Timestamp // of each source
 	silent  []core.Timestamp // until when
 	kept    [][]core.Timestamp
@@ -52,8 +49,7 @@ const historySources = 6
 
 // NewHistory begins one.
 func NewHistory(random *rand.Rand, classes []Class) *History {
-	h := &History{Made: map[Class]int64{}, rand: random, classes: classes, builder: journal.NewBuilder(&seal.Salter{}),
-		clock: core.Timestamp(1_759_140_000e9) + core.Timestamp(random.Int64N(1e9)), seqs: map[core.ActorID]core.Seq{},
+	h := &History{Made: map[Class]int64{}, rand: random, classes: classes, clock: core.Timestamp(1_759_140_000e9) + core.Timestamp(random.Int64N(1e9)),
 		skews: make([]core.Timestamp, historySources), silent: make([]core.Timestamp, historySources), kept: make([][]core.Timestamp, historySources)}
 	if h.grain = 1; random.IntN(2) == 0 {
 		h.grain = 100e6
@@ -72,29 +68,18 @@ func (h *History) between(lo, hi int64) core.Timestamp {
 }
 
 // Block is the next one, with about n readings. Some have none.
-func (h *History) Block(n int) (core.Index, *journal.Block, error) {
+func (h *History) Block(n int) (viewtest.Block, error) {
 	if h.clock += h.between(1e6, 200e6); h.pick(Jump) && h.rand.IntN(40) == 0 {
 		h.clock += h.between(1e9, 120e9)
 		h.Made[Jump]++
 	}
 	h.clock += (h.grain - h.clock%h.grain) % h.grain
-	h.index++
-	b := h.builder
-	b.Start(journal.Header{Kind: journal.Commands, Term: 1, Timestamp: h.clock})
-	session, entries := b.Session(core.SessionID{1}), map[int]int{}
-	for i := range n {
+	var events []viewtest.Event
+	for range n {
 		source, e := h.reading()
-		id := core.ActorID(fmt.Sprintf("sensor/%d", source))
-		if _, ok := entries[source]; !ok {
-			entries[source] = b.Actor(id, 0, h.seqs[id]+1)
-		}
-		h.seqs[id]++
-		b.Event(entries[source], h.seqs[id], &e)
-		b.Outcome(session, entries[source], &journal.Outcome{Number: core.CommandNumber(i + 1), Principal: "alice", Seq: h.seqs[id], Count: 1})
+		events = append(events, viewtest.Event{Actor: core.ActorID("sensor/" + strconv.Itoa(source)), NewEvent: e})
 	}
-	data, _ := b.Finish()
-	block, err := journal.ParseBlock(slices.Clone(data))
-	return h.index, block, err
+	return h.blocks.Write(h.clock, events)
 }
 
 // Clock is the commit time of the last block.

@@ -34,7 +34,7 @@ const (
 	tumble     = 2_000_000
 	slide      = 1_000_000
 	size       = 4_000_000
-	gap        = 700_000
+	gap        = 100_000
 )
 
 // ReadingTiming is what the type of readings declares.
@@ -49,7 +49,7 @@ var lateSchema = []string{
 	`CREATE PROJECTION hopped AS SELECT window_end, count(*) AS n, sum(value) AS total, max(value) AS most
 	 FROM hop(sensor.reading, event_time, interval '1 s', interval '4 s') GROUP BY window_end`,
 	`CREATE PROJECTION visits AS SELECT key, window_start, window_end, count(*) AS n, sum(value) AS total, max(value) AS most
-	 FROM session(sensor.reading, event_time, interval '700 ms', key) GROUP BY key, window_start, window_end`,
+	 FROM session(sensor.reading, event_time, interval '100 ms', key) GROUP BY key, window_start, window_end`,
 	`CREATE PROJECTION firsts AS SELECT DISTINCT ON (window_start) window_start, value, key, seq
 	 FROM tumble(sensor.reading, event_time, interval '2 s') ORDER BY window_start, value DESC, key, seq`,
 }
@@ -79,11 +79,24 @@ type Sensors struct {
 	catalog *view.Catalog
 	readers []*tree.Query
 	cut     core.Timestamp
+	seen    seen
+}
+
+// seen is the newest event of each actor: an event happens once, whatever logs have
+// it, those of a shard that took an actor over among them.
+type seen map[core.ActorID]core.Seq
+
+func (s seen) news(e *core.Event) bool {
+	if e.Seq <= s[e.Actor] {
+		return false
+	}
+	s[e.Actor] = e.Seq
+	return true
 }
 
 // NewSensors begins with no events.
 func NewSensors() (*Sensors, error) {
-	l := &Sensors{Judge: checkers.NewWatermarks(ReadingTiming), catalog: view.NewCatalog()}
+	l := &Sensors{Judge: checkers.NewWatermarks(ReadingTiming), catalog: view.NewCatalog(), seen: seen{}}
 	for _, text := range lateSchema {
 		s, err := parse.One(text)
 		if err == nil {
@@ -113,13 +126,10 @@ func (l *Sensors) Take(shard core.ShardID, index core.Index, b *journal.Block) e
 	for _, v := range l.Views {
 		v.Take(shard, index, b)
 	}
-	if b.Kind == journal.Import {
-		return nil // no news: another shard's log had it before
-	}
 	var list []checkers.Reading
 	for i := range b.Rows() {
 		e := b.Event(i)
-		if e.Actor.Type() != "sensor" || e.Type != "reading" {
+		if e.Actor.Type() != "sensor" || e.Type != "reading" || !l.seen.news(&e) {
 			continue
 		}
 		value, ok := readingValue(e.Payload)

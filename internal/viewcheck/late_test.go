@@ -44,12 +44,12 @@ func run(t testing.TB, seed uint64, classes []Class, blocks int) *Sensors {
 	every := 1 + r.IntN(20)
 	var all []*journal.Block
 	for i := range blocks {
-		index, b, err := h.Block(r.IntN(6))
+		b, err := h.Block(r.IntN(6))
 		if err != nil {
 			t.Fatal(err)
 		}
-		all = append(all, b)
-		if err := l.Take(0, index, b); err != nil {
+		all = append(all, b.Block)
+		if err := l.Take(0, b.Index, b.Block); err != nil {
 			t.Fatal(err)
 		}
 		if r.IntN(every) > 0 && i < blocks-1 {
