@@ -78,6 +78,7 @@ var specs = func() []*spec {
 			{"pending_bytes", "bytes", core.FrameBytesMax, 64 * gib, int64(g.PendingBytes), "of their payloads"},
 			{"resend_base_ms", "ms", 1, 60_000, ms(g.ResendBase), "before the second attempt; doubled for each further one"},
 			{"resend_max_ms", "ms", 1, 600_000, ms(g.ResendMax), "between two attempts"},
+			{"silence_ms", "ms", 1, 600_000, ms(g.Silence), "of a replica that was asked, before another one of its shard is"},
 			{"deadline_ms", "ms", 1, 3_600_000, ms(g.Deadline), "after which the answer is unknown"},
 		}},
 		{kind: Query, countMax: 1, optional: true, needs: []Kind{Gateway}, limits: []Limit{
@@ -276,7 +277,7 @@ func (n *Network) GatewayConfig() gateway.Config {
 	c, l := gateway.DefaultConfig(), n.The(Gateway).Limits
 	c.PendingMax, c.PendingBytes = int(l["pending_commands"]), int(l["pending_bytes"])
 	c.ResendBase, c.ResendMax = proc.Tick(l["resend_base_ms"]*1e6), proc.Tick(l["resend_max_ms"]*1e6)
-	c.Deadline = proc.Tick(l["deadline_ms"] * 1e6)
+	c.Silence, c.Deadline = proc.Tick(l["silence_ms"]*1e6), proc.Tick(l["deadline_ms"]*1e6)
 	return c
 }
 

@@ -49,12 +49,13 @@ type Config struct {
 	PendingBytes int       // of their payloads
 	ResendBase   proc.Tick // before the second attempt; doubled for each further one
 	ResendMax    proc.Tick
+	Silence      proc.Tick // of a replica that was asked, before another is
 	Deadline     proc.Tick // after which the answer is Unknown
 }
 
 // DefaultConfig suits a local network.
 func DefaultConfig() Config {
-	return Config{PendingMax: 1 << 14, PendingBytes: 64 << 20, ResendBase: 50e6, ResendMax: 400e6, Deadline: 5e9}
+	return Config{PendingMax: 1 << 14, PendingBytes: 64 << 20, ResendBase: 50e6, ResendMax: 400e6, Silence: 250e6, Deadline: 5e9}
 }
 
 // Validate reports what is wrong with c.
@@ -66,6 +67,8 @@ func (c *Config) Validate() error {
 		return fmt.Errorf("gateway: %d commands under way", c.PendingMax)
 	case c.PendingBytes < core.FrameBytesMax:
 		return fmt.Errorf("gateway: %d bytes of commands under way: want at least a frame's, %d", c.PendingBytes, core.FrameBytesMax)
+	case c.Silence <= 0:
+		return fmt.Errorf("gateway: a silence of %d ns", c.Silence)
 	case c.ResendBase <= 0 || c.ResendMax < c.ResendBase || c.ResendMax > 1<<61 || c.Deadline < c.ResendBase:
 		return fmt.Errorf("gateway: want 0 < resend base ≤ resend max and base ≤ deadline")
 	}
@@ -420,8 +423,14 @@ func (g *Gateway) sweep() {
 	g.order = kept
 }
 
-// broken sends again at once what was under way to a peer whose connection broke.
+// broken sends again at once what was under way to a peer whose connection broke, to
+// the next replica: this one may be dead, and if it is not, that one knows.
 func (g *Gateway) broken(peer proc.Addr) {
+	for i := range g.routes {
+		if id := core.ShardID(i); g.cfg.Placement.Group(id)[g.routes[i].target].Addr == peer {
+			g.leave(id)
+		}
+	}
 	for _, e := range g.order {
 		if !e.done && g.cfg.Placement.Group(e.shard)[e.sentTo].Addr == peer {
 			e.due = min(e.due, g.now.Mono+g.cfg.ResendBase)

@@ -15,13 +15,9 @@ type route struct {
 	lost   bool      // nobody is known to lead: the target is a guess
 }
 
-const (
-	// hopsMax is how many hints one attempt follows: a stale one, its
-	// correction, and one more for a leader that has just changed.
-	hopsMax = 3
-	// silenceTimes ResendMax without a word, and another replica is asked.
-	silenceTimes = 2
-)
+// hopsMax is how many hints one attempt follows: a stale one, its correction, and
+// one more for a leader that has just changed.
+const hopsMax = 3
 
 // heard notes what an answer tells of who leads, and reports whether that is news.
 // Of the replica that is asked a refusal to lead counts, and so does the word of any
@@ -68,10 +64,16 @@ func (g *Gateway) follow(id core.ShardID) {
 // silent is told that a command was not answered in time.
 func (g *Gateway) silent(e *entry) {
 	r := &g.routes[e.shard]
-	if !e.heard && e.sentTo == r.target && g.now.Mono-max(r.since, e.asked) > silenceTimes*g.cfg.ResendMax {
-		g.out.Mark(markGivenUp)
-		r.target, r.since, r.lost = (r.target+1)%len(g.cfg.Placement.Group(e.shard)), g.now.Mono, true
+	if !e.heard && e.sentTo == r.target && g.now.Mono-max(r.since, e.asked) > g.cfg.Silence {
+		g.leave(e.shard)
 	}
+}
+
+// leave gives a replica up for the next one of its group.
+func (g *Gateway) leave(id core.ShardID) {
+	r := &g.routes[id]
+	g.out.Mark(markGivenUp)
+	r.target, r.since, r.lost = (r.target+1)%len(g.cfg.Placement.Group(id)), g.now.Mono, true
 }
 
 // shardOf is where a command goes: to the shard that it names, or to the owner of its
