@@ -102,7 +102,7 @@ func (c *Client) watch(conn *tlsnet.Conn, read <-chan struct{}) <-chan bool {
 		for {
 			left := c.patience()
 			if left <= 0 {
-				conn.Close()
+				conn.Abort()
 				silent <- true
 				return
 			}

@@ -227,6 +227,10 @@ func (c *Conn) Recv() (Received, error) {
 	return Received{}, c.cause()
 }
 
+// Abort ends the connection at once: the node is believed to be gone, and waiting for
+// it to take what is queued would be in vain. Close is still to be called.
+func (c *Conn) Abort() { c.link.fail(errFlushed) }
+
 // Close sends what is queued, for at most FlushTimeout, and ends the
 // connection. Recv may go on until the node has closed its end.
 func (c *Conn) Close() error {

@@ -5,6 +5,8 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"io"
+	"net"
 	"sync"
 	"testing"
 	"time"
@@ -328,4 +330,66 @@ func TestInspect(t *testing.T) {
 	if e := c.hears(BadFrame); e.Peer != ClientID(domain, "a") {
 		t.Errorf("%v", e)
 	}
+}
+
+// A connection to a node that has stopped, and closes nothing, ends at once when it
+// is aborted: nobody waits for what is queued.
+func TestAbort(t *testing.T) {
+	c := newCluster(t)
+	n, r := c.node(2, nil)
+	l := must(net.Listen("tcp", "127.0.0.1:0"))
+	defer l.Close()
+	stopped := make(chan struct{})
+	go func() {
+		from, err := l.Accept()
+		if err != nil {
+			return
+		}
+		to, err := net.Dial("tcp", n.Addr().String())
+		if err != nil {
+			return
+		}
+		go io.Copy(from, to)
+		buf := make([]byte, 1<<10)
+		for {
+			k, err := from.Read(buf)
+			select {
+			case <-stopped: // it keeps the connection, and reads no more
+				<-t.Context().Done()
+				from.Close()
+				return
+			default:
+			}
+			if err != nil {
+				return
+			}
+			to.Write(buf[:k])
+		}
+	}()
+	d := Dialer{Source: c.client("a")}
+	d.Limits.FlushTimeout, d.Limits.WriteTimeout = time.Hour, time.Hour
+	conn, err := d.Dial(t.Context(), l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := conn.Send(background, 1, []byte("before")); err != nil {
+		t.Fatal(err)
+	}
+	if g := r.next(t); string(g.frame) != "before" {
+		t.Fatalf("%+v", g)
+	}
+	close(stopped)
+	if err := conn.Send(background, 1, make([]byte, frameBytesMax)); err != nil { // more than the sockets hold
+		t.Fatal(err)
+	}
+	conn.Abort()
+	ended := make(chan struct{})
+	go func() { conn.Close(); close(ended) }()
+	select {
+	case <-ended:
+	case <-time.After(patience):
+		t.Fatal("it waits for a node that has stopped")
+	}
+	_, err = conn.Recv()
+	wants(t, err, Closed)
 }
