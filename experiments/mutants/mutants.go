@@ -59,7 +59,7 @@ func Checkers() map[string][]string {
 	return map[string][]string{
 		"LIN": {"linearizable"}, "SEQ": {"sequence"}, "DUR": {"durability"}, "REC": {"recovery"}, "SNAP": {"snapshot"},
 		"LIVE": {"liveness"}, "RAFT": {"raft"}, "OWN": {"owner", "fencing"},
-		"CUT": {"cuts"}, "VIEW": {"views", "bank", "watermarks"}, "WM": {"watermarks"},
+		"CUT": {"cuts"}, "VIEW": {"views", "bank", "watermarks", "sql"}, "SUB": {"subscriptions"}, "WM": {"watermarks"},
 	}
 }
 

@@ -80,7 +80,7 @@ func (r *run) idle() bool {
 			return false
 		}
 	}
-	return !r.fences.Open()
+	return !r.fences.Open() && !r.asks()
 }
 
 func (r *run) issued() (n int) {

@@ -40,6 +40,7 @@ type settings struct {
 	moves                         time.Duration // between moves of slots by an operator; 0: none
 	strategy                      string
 	slower                        int  // disks, than a good SSD: times
+	askers                        int  // clients that ask in SQL
 	views                         bool // a watcher keeps views and compares them
 	sensors, banks                bool // the same of these
 	checked                       bool // actor types assert their invariants at every command
@@ -97,13 +98,14 @@ func drawSettings(r *rand.Rand, o *Options) settings {
 		}
 	}
 	if s.moves = drawMoves(r, o); s.moves > 0 && c.Feeds == 1 {
-		c.Feeds = watchers + 1 // else a watcher may keep a move from its source as long as it likes
+		c.Feeds = watchers + 1 + o.Nodes*(1+query.DefaultLimits().Scans) // else a watcher may keep a move from its source as long as it likes
 	}
 	few := len(o.Workloads) <= 2 // they were asked for by name
 	s.views = (r.IntN(3) == 0 || few) && slices.Contains(o.Workloads, workloads.CartWorkload)
 	s.sensors = (r.IntN(2) == 0 || few) && slices.Contains(o.Workloads, workloads.SensorWorkload)
 	s.banks = (r.IntN(3) == 0 || few) && slices.Contains(o.Workloads, workloads.BankWorkload)
 	s.shard, s.gateway, s.query = c, g, query.DefaultLimits()
+	s.drawSQL(r, o, few)
 	if s.strategy = o.Strategy; s.strategy == "" {
 		s.strategy = "time"
 		if o.Faults != "none" {
@@ -111,6 +113,32 @@ func drawSettings(r *rand.Rand, o *Options) settings {
 		}
 	}
 	return s
+}
+
+// drawSQL draws who asks in SQL, and limits that are met.
+func (s *settings) drawSQL(r *rand.Rand, o *Options, few bool) {
+	if (r.IntN(3) == 0 || few) && slices.Contains(o.Workloads, workloads.CartWorkload) {
+		s.askers = between(r, 1, 3)
+	}
+	if q := &s.query; o.Faults != "none" {
+		q.Scans = between(r, 1, 4)
+		q.Statements = between(r, 3, 32)
+		q.Subscriptions = between(r, 1, q.Statements)
+		q.InboxBytes = 4 << 10 << r.IntN(12)
+		q.WindowBytes = 256 << r.IntN(12)
+		q.FeedWindow = 16 << 10 << r.IntN(9)
+		q.Wait, q.Idle = proc.Tick(between(r, 1, 5))*1e9, proc.Tick(between(r, 2, 10))*1e9
+		if r.IntN(4) == 0 {
+			q.MemoryBytes = 64 << 10 << r.IntN(6)
+		}
+	}
+	if s.askers == 0 {
+		return
+	}
+	if r.IntN(8) > 0 {
+		s.shard.CompactKeep = 0 // what is compacted cannot be asked for
+	}
+	s.shard.Feeds = max(s.shard.Feeds, watchers+2+o.Nodes*(1+s.query.Scans))
 }
 
 // queueLimits are the run's own idea of the limits (see checkers.Terms).

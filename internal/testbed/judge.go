@@ -122,6 +122,9 @@ func (r *run) check(stopped error) []checkers.Result {
 	if len(r.viewers) > 0 {
 		list = append(list, r.judgeViews())
 	}
+	if len(r.notebooks) > 0 {
+		list = append(list, r.judgeAsked()...)
+	}
 	list = append(list, r.judgeStandings()...)
 	return append(list, checkers.Provenance(ops, finals, sender), r.fencing.Result(), r.raft.Result(), r.owner.Result(), r.cuts.Result(), r.slots.Result(), r.readBack(len(finals)))
 }

@@ -240,6 +240,8 @@ type run struct {
 	adopted    map[moveKey]shard.Move
 	hot        [core.Slots]bool
 	viewers    []*viewer
+	askers     []proc.Addr
+	notebooks  []*notebook
 	viewed     checkers.Result
 	standings  []*standing
 	stood      []*checkers.Result
@@ -326,6 +328,7 @@ func (r *run) build() error {
 		return err
 	}
 	r.buildMovers()
+	r.buildAskers()
 	var nodes []proc.NodeID
 	for _, c := range r.clients {
 		nodes = append(nodes, c.node)
@@ -345,6 +348,9 @@ func (r *run) build() error {
 	}
 	r.nemesis, err = fault.Unleash(plan, r.world, r.net, r.disks)
 	r.healedAt = int64(plan.Heal)
+	if o.Faults != "none" {
+		r.every(time.Second, "askers", plan.Heal, r.crashAskers)
+	}
 	r.every(rotEvery, "disks", plan.Heal, r.disks.rot)
 	return err
 }
