@@ -39,9 +39,9 @@ func (p *Process) intake() (more bool) {
 			p.fail(err)
 			return false
 		}
-		p.each(func(r *runner) {
-			r.put(item{shard: b.Shard, index: b.Index, block: block, bytes: len(b.Data)})
-		})
+		i := item{shard: b.Shard, index: b.Index, block: block, bytes: len(b.Data)}
+		p.recent = append(p.recent, i)
+		p.each(func(r *runner) { r.put(i) })
 		if changed, dropped := p.catalogs.take(block); changed {
 			p.define.changed = true
 			p.define.dropped = append(p.define.dropped, dropped...)
@@ -95,22 +95,14 @@ func (p *Process) owner(r *runner) *ask {
 	return nil
 }
 
-// waiting is how many bytes of blocks wait, but for the last: one may exceed the limit.
-func (r *runner) waiting() int {
-	for i := len(r.inbox) - 1; i >= r.first; i-- {
-		if b := r.inbox[i].bytes; b > 0 {
-			return r.bytes - b
-		}
-	}
-	return 0
-}
-
 // reach is called when the live feed has handed out all up to a cut.
 func (p *Process) reach(cut core.Timestamp) {
 	if cut <= p.cut {
 		return
 	}
 	p.cut = cut
+	clear(p.recent)
+	p.recent = p.recent[:0]
 	gone := p.define.dropped
 	p.define.dropped = nil
 	p.each(func(r *runner) { r.put(item{cut: cut, gone: gone}) })

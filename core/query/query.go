@@ -35,6 +35,7 @@ import (
 
 	"actordb/core"
 	"actordb/core/feed"
+	"actordb/core/journal"
 	"actordb/core/proc"
 	"actordb/core/view"
 	"actordb/net/wire"
@@ -103,6 +104,7 @@ type Process struct {
 	live     *feed.Feed
 	failed   error          // of the live feed: nothing can be answered any more
 	cut      core.Timestamp // of the live feed: what is at or below it was handed on
+	recent   []item         // blocks handed on since then
 	begun    core.Timestamp // the clock at the start
 	catalogs catalogs
 	lanes    []lane
@@ -262,18 +264,19 @@ func (p *Process) turn() (more bool) {
 func (p *Process) Queues(dst []proc.Queue) []proc.Queue {
 	l, subscriptions, inbox, retained := &p.cfg.Limits, 0, 0, 0
 	for _, a := range p.order {
-		if a.subscription {
+		if a.subscription && a.stage != finished {
 			subscriptions++
 		}
-		inbox = max(inbox, a.runner.waiting())
+		inbox = max(inbox, a.runner.bytes)
 		retained = max(retained, a.stream.over())
 	}
 	for _, k := range p.kept {
-		inbox = max(inbox, k.waiting())
+		inbox = max(inbox, k.bytes)
 	}
 	return append(dst,
 		proc.Queue{Name: "query.statements", Len: len(p.asks), Limit: l.Statements},
 		proc.Queue{Name: "query.subscriptions", Len: subscriptions, Limit: l.Subscriptions},
-		proc.Queue{Name: "query.inbox-bytes", Len: inbox, Limit: l.InboxBytes},
+		// What came since the last cut waits for all who scan, and is for the live feed to bound.
+		proc.Queue{Name: "query.inbox-bytes", Len: inbox, Limit: l.InboxBytes + len(p.cfg.Sources)*(l.FeedWindow+journal.BlockBytesMax)},
 		proc.Queue{Name: "query.replies-over", Len: retained, Limit: 2 * rowsBytesMax})
 }

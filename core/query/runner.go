@@ -228,6 +228,17 @@ func (p *Process) begin(r *runner, on ...core.Timestamp) {
 		}
 	}
 	r.marks = append(r.marks, p.cut)
+	p.refill(r)
+}
+
+// refill gives a runner that will follow what was handed on since the present cut.
+func (p *Process) refill(r *runner) {
+	r.drop()
+	if r.follows {
+		for _, i := range p.recent {
+			r.put(i)
+		}
+	}
 }
 
 // overflow is met when a runner's inbox is full. A scan's cut can be chosen anew.
@@ -237,7 +248,7 @@ func (p *Process) overflow(r *runner) (mended bool) {
 	}
 	p.out.Mark(markRetarget)
 	r.marks[len(r.marks)-1] = p.cut
-	r.drop()
+	p.refill(r)
 	if r.scan != nil && r.scan.lane != nil {
 		r.scan.lane.feed.WantNow(p.cut, p.now, p.out)
 	}

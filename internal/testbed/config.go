@@ -142,7 +142,7 @@ func (s *settings) drawSQL(r *rand.Rand, o *Options, few bool) {
 }
 
 // queueLimits are the run's own idea of the limits (see checkers.Terms).
-func (s *settings) queueLimits(held int) map[string]int {
+func (s *settings) queueLimits(held, shards int) map[string]int {
 	return map[string]int{
 		"shard.mailbox":         s.shard.MailboxCommands,
 		"shard.mailbox-bytes":   s.shard.MailboxBytes,
@@ -154,7 +154,7 @@ func (s *settings) queueLimits(held int) map[string]int {
 		"gateway.pending":       s.gateway.PendingMax,
 		"query.statements":      s.query.Statements,
 		"query.subscriptions":   s.query.Subscriptions,
-		"query.inbox-bytes":     s.query.InboxBytes,
+		"query.inbox-bytes":     s.query.InboxBytes + shards*(s.query.FeedWindow+2*s.shard.BlockBytes+core.CommandBytesMax),
 		"query.replies-over":    2 * core.FrameBytesMax,
 		"gateway.pending-bytes": s.gateway.PendingBytes,
 	}

@@ -118,7 +118,7 @@ func (r *run) check(stopped error) []checkers.Result {
 		checkers.Liveness(ops, r.queues(), r.nodes(), checkers.Terms{
 			HealedAt: r.healedAt, EndedAt: r.endedAt, Within: int64(healBefore),
 			BackoffMax: int64(r.settings.timeout + r.settings.backoffMax), Slack: int64(r.slack()),
-			Queues: r.settings.queueLimits(r.feedsHeld(watcherWindow(watchers - 1)))}))
+			Queues: r.settings.queueLimits(r.feedsHeld(watcherWindow(watchers-1)), r.placement.Shards())}))
 	if len(r.viewers) > 0 {
 		list = append(list, r.judgeViews())
 	}
