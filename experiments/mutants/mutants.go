@@ -58,8 +58,9 @@ type Edit struct {
 func Checkers() map[string][]string {
 	return map[string][]string{
 		"LIN": {"linearizable"}, "SEQ": {"sequence"}, "DUR": {"durability"}, "REC": {"recovery"}, "SNAP": {"snapshot"},
-		"LIVE": {"liveness"}, "RAFT": {"raft"}, "OWN": {"owner", "fencing"},
+		"LIVE": {"liveness"}, "RAFT": {"raft"}, "OWN": {"owner", "fencing", "slots"},
 		"CUT": {"cuts"}, "VIEW": {"views", "bank", "watermarks", "sql"}, "SUB": {"subscriptions"}, "WM": {"watermarks"},
+		"CTL": {"slots"},
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 
 	"actordb/checkers"
 	"actordb/core"
+	"actordb/core/journal"
 	"actordb/internal/datadir"
 	"actordb/internal/history"
 )
@@ -80,7 +81,7 @@ func walk(dir string, id core.ShardID, each func(core.Event)) (err error) {
 		if err != nil || a == nil {
 			return err
 		}
-		if a.Block == nil || a.Void {
+		if a.Block == nil || a.Void || a.Block.Kind == journal.Import { // what was moved stands in another log, too
 			continue
 		}
 		for i := range a.Block.Rows() {
