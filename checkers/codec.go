@@ -326,7 +326,7 @@ func opFromLine(l *opLine) (Op, error) {
 		Name: l.Name, In: valueFromLine(l.In), Out: valueFromLine(l.Out), Expected: core.AnySeq, Code: l.Code, Seq: l.Seq, Count: l.Count,
 		Invoke: l.Invoke, Return: Pending, Attempts: l.Attempts,
 	}
-	for k := core.Decide; k <= core.Move; k++ {
+	for k := core.Decide; k <= core.Regroup; k++ {
 		if k.String() == l.Kind {
 			o.Kind = k
 		}

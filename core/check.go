@@ -12,7 +12,7 @@ func CheckCommand(c *Command) (Code, string) {
 		return CodeMalformed, clip(err.Error())
 	}
 	switch {
-	case c.Kind < Decide || c.Kind > Move:
+	case c.Kind < Decide || c.Kind > Regroup:
 		return CodeMalformed, fmt.Sprintf("command kind %d", c.Kind)
 	case c.Kind.Changes() && c.Number == 0:
 		return CodeMalformed, "commands are numbered from 1"

@@ -202,9 +202,12 @@ const (
 	// asked, Payload which move. The actor names the shard (ShardActor). Not
 	// numbered. Only operators, and the cluster's own shards, may.
 	Move
+	// Regroup is about the replicas of a shard: Type says what is asked, Payload which
+	// there are to be. The actor names the shard. Not numbered. Only operators may.
+	Regroup
 )
 
-var commandKindNames = [...]string{"?", "decide", "append", "read", "history", "fence", "move"}
+var commandKindNames = [...]string{"?", "decide", "append", "read", "history", "fence", "move", "regroup"}
 
 func (k CommandKind) String() string {
 	if int(k) < len(commandKindNames) {

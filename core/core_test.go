@@ -92,7 +92,7 @@ func TestCodesAreStable(t *testing.T) {
 	if Code(999).String() != "code-999" {
 		t.Error(Code(999).String())
 	}
-	for i, name := range []string{"?", "decide", "append", "read", "history", "fence", "move", "?"} {
+	for i, name := range []string{"?", "decide", "append", "read", "history", "fence", "move", "regroup", "?"} {
 		if k := CommandKind(i); k.String() != name || k.Changes() != (k == Decide || k == Append) {
 			t.Errorf("command kind %d is %s", i, k)
 		}

@@ -91,7 +91,7 @@ func (g *Gateway) shardOf(c *core.Command) core.ShardID {
 
 // namesShard tells of a command that is not for an actor but for a shard.
 func namesShard(c *core.Command) (core.ShardID, bool) {
-	if c.Kind != core.Fence && c.Kind != core.Move {
+	if c.Kind != core.Fence && c.Kind != core.Move && c.Kind != core.Regroup {
 		return 0, false
 	}
 	return c.Actor.NamesShard()

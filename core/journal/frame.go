@@ -22,11 +22,11 @@ import (
 //	36  u32  zero
 //	40       payload, zeros up to a multiple of 8
 //
-//	segment  u32 format, u32 shard, [16] cluster, u64 replica, u64 number, u64 last index before, u64 its term, u32 n, u64 voters each
+//	segment  u32 format, u32 shard, [16] cluster, u64 replica, u64 number, u64 last index before, u64 its term, u32 n, u64 voters each, then nothing or a membership (members.go)
 //	entry    u64 term, u64 index, u8 raft type, 7 zero, data
 //	state    u64 term, u64 vote, u64 commit        (Raft's HardState)
 //	seal     u64 last index                        (the segment is full; the next one follows)
-//	restore  u64 index, u64 term, Raft's ConfState (the log begins anew after this entry; all before is void)
+//	restore  u64 index, u64 term, Raft's ConfState (kind 5) or a membership (kind 6) (the log begins anew after this entry; all before is void)
 //
 // The salt makes a frame of another segment, shard or node invalid here, and
 // the offset one that was written to the wrong place. The salt of the segment
@@ -38,7 +38,8 @@ const (
 	frameEntry   frameKind = 2
 	frameState   frameKind = 3
 	frameSeal    frameKind = 4
-	frameRestore frameKind = 5
+	frameRestore frameKind = 5 // written before groups could change
+	frameAnew    frameKind = 6
 )
 
 const (
@@ -53,7 +54,7 @@ const (
 	formatVersion    = 1
 	// unbornBytesMax is what a file may hold before it is a segment: its first
 	// write, with the segment frame and a hard state.
-	unbornBytesMax = 2*frameHeaderBytes + segmentFixed + 8*votersMax + frameAlign + stateBytes
+	unbornBytesMax = 2*frameHeaderBytes + segmentFixed + 8*votersMax + MembershipBytesMax + frameAlign + stateBytes
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -96,7 +97,7 @@ func parseFrameHeader(b []byte, salt uint32, offset int64) (frameHeader, bool) {
 		payloadCRC: le.Uint32(b[4:]), length: int(le.Uint32(b[8:])), kind: frameKind(b[12]),
 		offset: int64(le.Uint64(b[16:])), durable: int64(le.Uint64(b[24:])), prev: le.Uint32(b[32:]),
 	}
-	if h.offset != offset || h.kind < frameSegment || h.kind > frameRestore || h.length > framePayloadMax || h.durable > offset {
+	if h.offset != offset || h.kind < frameSegment || h.kind > frameAnew || h.length > framePayloadMax || h.durable > offset {
 		return frameHeader{}, false
 	}
 	if h.kind == frameSegment {
@@ -157,6 +158,7 @@ type segmentHeader struct {
 	number    uint64
 	lastIndex core.Index // of the log when the segment was begun
 	lastTerm  core.Term
+	members   Membership // as of an entry that was applied by then; no Conf: not told
 }
 
 func (s *segmentHeader) encode() []byte {
@@ -171,6 +173,9 @@ func (s *segmentHeader) encode() []byte {
 	b = le.AppendUint32(b, uint32(len(s.identity.Voters)))
 	for _, v := range s.identity.Voters {
 		b = le.AppendUint64(b, v)
+	}
+	if s.members.Conf != nil {
+		b = s.members.encode(b)
 	}
 	return b
 }
@@ -190,13 +195,16 @@ func parseSegmentHeader(b []byte) (s segmentHeader, err error) {
 	s.lastIndex = core.Index(le.Uint64(b[40:]))
 	s.lastTerm = core.Term(le.Uint64(b[48:]))
 	n := int(le.Uint32(b[56:]))
-	if n > votersMax || len(b) != segmentFixed+8*n {
+	if n > votersMax || len(b) < segmentFixed+8*n {
 		return s, fmt.Errorf("segment header lists %d voters in %d bytes", n, len(b))
 	}
 	for i := range n {
 		s.identity.Voters = append(s.identity.Voters, le.Uint64(b[segmentFixed+8*i:]))
 	}
-	return s, nil
+	if rest := b[segmentFixed+8*n:]; len(rest) > 0 {
+		s.members, err = parseMembership(rest)
+	}
+	return s, err
 }
 
 const segmentSuffix = ".journal"

@@ -139,8 +139,10 @@ type Log struct {
 	windowFirst core.Index
 	windowBytes int64
 	applied     core.Index
-	restored    core.Index    // the entry after which the log last began anew, 0: it never did
-	conf        *pb.ConfState // as of there; nil: the voters that the log was created with
+	restored    core.Index // the entry after which the log last began anew, 0: it never did
+	members     Membership // what changes builds on
+	changes     []change   // entries of the log that change the group
+	startAt     core.Index // Raft begins as of here
 
 	// Writing.
 	queue      []request
@@ -288,16 +290,15 @@ func (l *Log) Append(entries []*pb.Entry, hard *pb.HardState, out *proc.Effects)
 }
 
 // Restore begins the log anew after an entry that the group has committed, with the
-// configuration as of there: what was before it is void. It returns the append's id.
-func (l *Log) Restore(index core.Index, term core.Term, conf *pb.ConfState, hard *pb.HardState, out *proc.Effects) uint64 {
+// membership as of there: what was before it is void. It returns the append's id.
+func (l *Log) Restore(index core.Index, term core.Term, members Membership, hard *pb.HardState, out *proc.Effects) uint64 {
 	core.Assert(l.state == logOpen || l.state == logFailed, "restore of a log that is not open")
 	core.Assert(index > l.floor && index > l.applied, "a log of %d to %d, applied to %d, cannot begin anew after %d", l.floor+1, l.Last(), l.applied, index)
 	out.Mark(markRestore)
 	payload := binary.LittleEndian.AppendUint64(nil, uint64(index))
 	payload = binary.LittleEndian.AppendUint64(payload, uint64(term))
-	payload, err := proto.MarshalOptions{Deterministic: true}.MarshalAppend(payload, conf)
-	core.Assert(err == nil, "a configuration cannot be encoded: %v", err)
-	l.beginAnew(index, term, conf)
+	payload = members.encode(payload)
+	l.beginAnew(index, term, members)
 	l.applied = index
 	l.nextID++
 	if hard != nil {
@@ -311,8 +312,8 @@ func (l *Log) Restore(index core.Index, term core.Term, conf *pb.ConfState, hard
 	return l.nextID
 }
 
-func (l *Log) beginAnew(index core.Index, term core.Term, conf *pb.ConfState) {
-	l.floor, l.floorTerm, l.restored, l.conf = index, term, index, conf
+func (l *Log) beginAnew(index core.Index, term core.Term, members Membership) {
+	l.floor, l.floorTerm, l.restored, l.members, l.changes = index, term, index, members, nil
 	l.refs, l.window, l.windowBytes, l.windowFirst = nil, nil, 0, index+1
 	l.cold.ranges, l.cold.wanted = [coldRanges][]*pb.Entry{}, 0
 }
@@ -355,6 +356,7 @@ func (l *Log) admit(entries []*pb.Entry, out *proc.Effects) {
 	}
 	for i, e := range entries {
 		core.Assert(core.Index(e.GetIndex()) == first+core.Index(i), "entries are not consecutive")
+		l.noteChange(e)
 		l.window = append(l.window, e)
 		l.windowBytes += int64(len(e.GetData()))
 		l.refs = append(l.refs, ref{term: core.Term(e.GetTerm())}) // placed when written
@@ -389,12 +391,21 @@ func (l *Log) Applied(index core.Index) {
 	}
 }
 
-// Entry returns the data of an entry that is in memory.
+// Entry returns the block of an entry that is in memory.
 func (l *Log) Entry(index core.Index) (data []byte, ok bool) {
 	if index < l.windowFirst || index >= l.windowFirst+core.Index(len(l.window)) {
 		return nil, false
 	}
-	return l.window[index-l.windowFirst].GetData(), true
+	return blockOf(l.window[index-l.windowFirst]), true
+}
+
+// blockOf is what an entry says to the shard's actors: nothing, if it is a leader's
+// first one, or changes the group.
+func blockOf(e *pb.Entry) []byte {
+	if e.GetType() != pb.EntryNormal {
+		return nil
+	}
+	return e.GetData()
 }
 
 // ReadOp is the file operation that reads an entry; DecodeEntry takes its result.
@@ -441,11 +452,11 @@ func (l *Log) EachOf(first, last core.Index, b []byte, visit func(index core.Ind
 
 func (l *Log) segmentOf(r ref) *segment { return &l.segments[uint64(r.segment)-l.firstSegment] }
 
-// DecodeEntry checks what ReadOp read and returns the entry's data. The error
+// DecodeEntry checks what ReadOp read and returns the entry's block. The error
 // is a *Damage.
 func (l *Log) DecodeEntry(index core.Index, b []byte) ([]byte, error) {
 	e, err := l.decodeAt(index, b)
-	return e.GetData(), err
+	return blockOf(e), err
 }
 
 func (l *Log) decodeAt(index core.Index, b []byte) (*pb.Entry, error) {
@@ -479,10 +490,7 @@ func (l *Log) decodeAt(index core.Index, b []byte) (*pb.Entry, error) {
 // InitialState implements raft.Storage.
 func (l *Log) InitialState() (*pb.HardState, *pb.ConfState, error) {
 	hard := &pb.HardState{Term: l.hard.Term, Vote: l.hard.Vote, Commit: l.hard.Commit}
-	if l.conf != nil {
-		return hard, l.conf, nil
-	}
-	return hard, &pb.ConfState{Voters: slices.Clone(l.cfg.Identity.Voters)}, nil
+	return hard, l.Membership(l.startAt).Conf, nil
 }
 
 // Entries implements raft.Storage. Entries that are not in memory count as
@@ -542,8 +550,8 @@ func (l *Log) Snapshot() (*pb.Snapshot, error) {
 		l.cold.missed = false
 		return nil, raft.ErrSnapshotTemporarilyUnavailable
 	}
-	_, conf, _ := l.InitialState()
-	return &pb.Snapshot{Metadata: &pb.SnapshotMetadata{ConfState: conf, Index: proto.Uint64(uint64(l.floor)), Term: proto.Uint64(uint64(l.floorTerm))}}, nil
+	members := l.Membership(l.floor)
+	return &pb.Snapshot{Data: members.encode(nil), Metadata: &pb.SnapshotMetadata{ConfState: members.Conf, Index: proto.Uint64(uint64(l.floor)), Term: proto.Uint64(uint64(l.floorTerm))}}, nil
 }
 
 func decodeEntry(payload []byte) *pb.Entry {

@@ -350,6 +350,9 @@ func (l *Log) take(h frameHeader, payload []byte) error {
 		if r.current > 0 && (s.lastIndex != l.last().lastIndex || s.lastTerm != l.last().lastTerm) || number == 1 && s.lastIndex > 0 {
 			return here(fmt.Sprintf("the segment continues entry %d.%d, which is not the last one before it", s.lastTerm, s.lastIndex))
 		}
+		if s.members.Conf != nil && s.members.Index >= l.members.Index {
+			l.members = s.members
+		}
 		l.segments = append(l.segments, segment{number: number, lastIndex: s.lastIndex, lastTerm: s.lastTerm, header: s})
 	case frameEntry:
 		if len(payload) < entryFixedBytes {
@@ -363,16 +366,25 @@ func (l *Log) take(h frameHeader, payload []byte) error {
 		l.hard.Term, l.hard.Vote, l.hard.Commit = proto.Uint64(le64(payload)), proto.Uint64(le64(payload[8:])), proto.Uint64(le64(payload[16:]))
 		l.hardWritten.Term, l.hardWritten.Vote, l.hardWritten.Commit = l.hard.Term, l.hard.Vote, l.hard.Commit
 		l.trimRecovered()
-	case frameRestore:
-		conf := &pb.ConfState{}
-		if len(payload) < restoreFixed || proto.Unmarshal(payload[restoreFixed:], conf) != nil {
+	case frameRestore, frameAnew:
+		var err error
+		if len(payload) < restoreFixed {
 			return here("a place to begin anew that cannot be read")
 		}
 		index, term := core.Index(le64(payload)), core.Term(le64(payload[8:]))
+		members := Membership{Index: index, Conf: &pb.ConfState{}}
+		if h.kind == frameAnew {
+			members, err = parseMembership(payload[restoreFixed:])
+		} else {
+			err = proto.Unmarshal(payload[restoreFixed:], members.Conf)
+		}
+		if err != nil {
+			return here("a place to begin anew that cannot be read")
+		}
 		if index == 0 {
 			return here("a place to begin anew that is none")
 		}
-		l.beginAnew(index, term, conf)
+		l.beginAnew(index, term, members)
 		l.last().lastIndex, l.last().lastTerm = index, term
 	case frameSeal:
 		if len(payload) != sealBytes || core.Index(le64(payload)) != l.last().lastIndex {
@@ -406,6 +418,9 @@ func (l *Log) takeEntry(h frameHeader, e *pb.Entry, here func(string) error) err
 		return here(fmt.Sprintf("entry %d in a log of %d to %d", index, l.floor+1, l.Last()))
 	}
 	l.last().lastIndex, l.last().lastTerm = index, core.Term(e.GetTerm())
+	if err := l.takeChange(e); err != nil {
+		return here(err.Error())
+	}
 	if index <= l.floor {
 		// It replaced an entry of a segment that is gone, and was applied since.
 		if index == l.floor {
@@ -425,6 +440,17 @@ func (l *Log) takeEntry(h frameHeader, e *pb.Entry, here func(string) error) err
 	l.windowBytes += int64(len(e.GetData()))
 	l.refs = append(l.refs, ref{term: core.Term(e.GetTerm()), segment: uint32(r.numbers[r.current]),
 		offset: uint32(r.at), length: uint32(h.length)})
+	return nil
+}
+
+// takeChange remembers an entry that changes the group.
+func (l *Log) takeChange(e *pb.Entry) error {
+	if e.GetType() != pb.EntryNormal {
+		if _, err := ParseChange(e); err != nil {
+			return err
+		}
+	}
+	l.noteChange(e)
 	return nil
 }
 

@@ -24,7 +24,7 @@ func TestBeginAnew(t *testing.T) {
 		}
 		h.log.Applied(20)
 		h.append(entries1(31, payload(1, 31, 10)), nil) // under way, and void
-		id := h.log.Restore(100, 4, &pb.ConfState{Voters: []uint64{1, 5, 9}}, stateOf(5, 0, 100), &h.fx)
+		id := h.log.Restore(100, 4, Membership{Index: 90, Conf: &pb.ConfState{Voters: []uint64{1, 5, 9}}, Note: []byte("three")}, stateOf(5, 0, 100), &h.fx)
 		h.submit()
 		h.settle()
 		if h.log.Durable() < id {
@@ -52,7 +52,7 @@ func TestBeginAnew(t *testing.T) {
 			if err != nil || h.log.Floor() != floor || h.log.Last() != last || hard.GetTerm() != 5 || hard.GetCommit() < 100 {
 				t.Fatalf("compacted %t: a log of %d to %d, %v, %v", compact, h.log.Floor()+1, h.log.Last(), hard, err)
 			}
-			if !compact && (!slices.Equal(conf.GetVoters(), []uint64{1, 5, 9}) || h.log.Restored() != 100) {
+			if members := h.log.Membership(floor); !slices.Equal(conf.GetVoters(), []uint64{1, 5, 9}) || string(members.Note) != "three" || members.Index != 90 || !compact && h.log.Restored() != 100 {
 				t.Fatalf("configuration %v, restored at %d", conf, h.log.Restored())
 			}
 			if term, err := h.log.Term(uint64(floor)); err != nil || !compact && term != 4 {

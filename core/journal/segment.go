@@ -103,7 +103,7 @@ func (s *Segment) Parse(rest []byte, offset int64) (f Frame, whole bool, err err
 	switch {
 	case h.kind == frameEntry && h.length < entryFixedBytes,
 		h.kind == frameState && h.length != stateBytes, h.kind == frameSeal && h.length != sealBytes,
-		h.kind == frameRestore && h.length < restoreFixed:
+		(h.kind == frameRestore || h.kind == frameAnew) && h.length < restoreFixed:
 		return f, false, fmt.Errorf("a payload of %d bytes", h.length)
 	}
 	return f, true, nil
@@ -121,7 +121,7 @@ func (s *Segment) Next(offset int64) (at int64, durable int64, ok bool) {
 
 // Kind names what a frame is.
 func (f *Frame) Kind() string {
-	return [...]string{frameSegment: "segment", frameEntry: "entry", frameState: "state", frameSeal: "seal", frameRestore: "restore"}[f.kind]
+	return [...]string{frameSegment: "segment", frameEntry: "entry", frameState: "state", frameSeal: "seal", frameRestore: "restore", frameAnew: "restore"}[f.kind]
 }
 
 // An Entry is one entry of the log. Data aliases the image.
@@ -165,7 +165,7 @@ func (f *Frame) Seal() (last core.Index, ok bool) {
 
 // Restore returns the entry after which the log begins anew.
 func (f *Frame) Restore() (index core.Index, term core.Term, ok bool) {
-	if f.kind != frameRestore {
+	if f.kind != frameRestore && f.kind != frameAnew {
 		return 0, 0, false
 	}
 	return core.Index(le64(f.Payload)), core.Term(le64(f.Payload[8:])), true

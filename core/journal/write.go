@@ -161,7 +161,7 @@ func (l *Log) encode(buf []byte, r *request, ahead []request, s *segment, salt u
 		s.lastIndex, s.lastTerm = index, core.Term(e.GetTerm())
 	}
 	if r.restore != nil {
-		buf = l.frame(buf, salt, start+int64(len(buf)), frameRestore, r.restore, nil)
+		buf = l.frame(buf, salt, start+int64(len(buf)), frameAnew, r.restore, nil)
 		s.lastIndex, s.lastTerm = core.Index(le64(r.restore)), core.Term(le64(r.restore[8:]))
 	}
 	commit := l.commitUpTo(s.lastIndex, ahead)
@@ -361,6 +361,9 @@ func (l *Log) drained(out *proc.Effects) {
 		last, term = l.last().lastIndex, l.last().lastTerm
 	}
 	r.header = segmentHeader{identity: l.cfg.Identity, number: r.number, lastIndex: last, lastTerm: term}
+	if m := l.Membership(min(l.applied, last)); m.Index > 0 {
+		r.header.members = m
+	}
 	salt := l.cfg.Identity.salt(r.number)
 	l.lastCRC, l.durable = 0, 0
 	r.buf = l.frame(nil, salt, 0, frameSegment, r.header.encode(), nil)

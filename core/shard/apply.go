@@ -17,7 +17,10 @@ func (s *Shard) apply(e *pb.Entry) {
 	core.Assert(index == s.applied+1, "entry %d applied after %d", index, s.applied)
 	s.watchEntry(Took, e)
 	data := e.GetData()
-	if len(data) == 0 { // a leader's first entry
+	if e.GetType() != pb.EntryNormal {
+		data = nil // it changes the group, and that it has done
+	}
+	if len(data) == 0 { // or a leader's first entry
 		s.applied = index
 		s.journal.Applied(index)
 		if s.leader && term == s.term && !s.leading {
@@ -151,7 +154,7 @@ func (s *Shard) applyFlight(f *flight) {
 // answerRead tells what was read. A state that outgrew an answer while its block
 // was decided is refused.
 func (s *Shard) answerRead(r *read) {
-	if r.command.Kind != core.Move && !s.owns(r.slot) { // moved while it waited
+	if r.command.Kind < core.Fence && !s.owns(r.slot) { // moved while it waited
 		s.reject(r.pending, core.CodeWrongShard, "")
 		return
 	}

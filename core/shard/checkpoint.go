@@ -223,7 +223,7 @@ func (s *Shard) compact() {
 		return
 	}
 	limit := s.journal.CompactionTarget(excess)
-	if to := s.journal.CompactableTo(min(limit, c.durable, c.covered)); to > s.journal.Floor() {
+	if to := s.journal.CompactableTo(min(limit, c.durable, c.covered, s.journal.KeepsChange())); to > s.journal.Floor() {
 		s.journal.Compact(to, s.out)
 	}
 	if c.covered >= limit {

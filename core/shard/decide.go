@@ -113,6 +113,15 @@ func (s *Shard) buildBlock() bool {
 				return s.proposeFence(p)
 			}
 			return s.proposeMove(p, kind)
+		case core.Regroup:
+			if s.builder.Commands() > 0 {
+				s.putBack(p) // what it proposes must not come between a block and its index
+				return s.propose(f)
+			}
+			s.building = nil
+			s.recycle(f)
+			s.regroupAsked(p)
+			return true
 		default:
 			s.decideRead(p)
 		}

@@ -201,7 +201,7 @@ func (s *Shard) door(c *core.Command, trusted bool, slot core.Slot) (core.Code, 
 	if code, detail := core.CheckCommand(c); code != core.CodeNone {
 		return code, detail
 	}
-	if named, ok := c.Actor.NamesShard(); ok && (c.Kind == core.Fence || c.Kind == core.Move) {
+	if named, ok := c.Actor.NamesShard(); ok && c.Kind >= core.Fence {
 		if named != s.cfg.Shard {
 			return core.CodeMalformed, "the actor names another shard"
 		}
@@ -211,6 +211,10 @@ func (s *Shard) door(c *core.Command, trusted bool, slot core.Slot) (core.Code, 
 	switch c.Kind {
 	case core.Move:
 		if code, detail := s.moveDoor(c); code != core.CodeNone {
+			return code, detail
+		}
+	case core.Regroup:
+		if code, detail := s.regroupDoor(c); code != core.CodeNone {
 			return code, detail
 		}
 	case core.Fence: // its actor only names the shard

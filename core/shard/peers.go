@@ -92,6 +92,9 @@ func (s *Shard) fromPeer(in *proc.Input) {
 		return
 	}
 	p := s.peer(h.From)
+	if p == nil && h.Cluster == s.cfg.Cluster && h.Shard == s.cfg.Shard && h.To == s.cfg.Replica {
+		p = s.stranger(h.From, in)
+	}
 	if p == nil || in.From != p.Addr || in.Peer != p.Peer || h.Cluster != s.cfg.Cluster || h.Shard != s.cfg.Shard || h.To != s.cfg.Replica {
 		s.out.Mark(markNotPeer)
 		return

@@ -8,6 +8,7 @@ import (
 	pb "go.etcd.io/raft/v3/raftpb"
 
 	"actordb/core"
+	"actordb/core/journal"
 	"actordb/core/proc"
 )
 
@@ -27,20 +28,21 @@ const (
 
 // startRaft makes the Raft node on the recovered log.
 func (s *Shard) startRaft() error {
+	s.journal.StartAt(s.raftApplied())
 	node, err := raft.NewRawNode(&raft.Config{
 		ID: s.cfg.Replica, ElectionTick: electionTicks, HeartbeatTick: heartbeatTicks,
 		Storage: s.journal, Applied: uint64(s.raftApplied()), AsyncStorageWrites: true,
 		MaxSizePerMsg: uint64(s.cfg.MessageBytes), MaxCommittedSizePerReady: 8 << 20,
 		MaxUncommittedEntriesSize: uint64(s.cfg.Pipeline+1) * uint64(2*s.cfg.BlockBytes+2*core.CommandBytesMax),
 		MaxInflightMsgs:           inflightMsgs, MaxInflightBytes: inflightBytes,
-		CheckQuorum: true, PreVote: true, DisableProposalForwarding: true, Logger: quiet{},
+		CheckQuorum: true, PreVote: true, DisableProposalForwarding: true, StepDownOnRemoval: true, Logger: quiet{},
 	})
 	if err != nil {
 		return err
 	}
 	s.node = node
 	s.out.SetTimer(timerRaft, s.nextTick())
-	if len(s.cfg.Voters) == 1 {
+	if len(s.voters) == 1 && s.voters[0] == s.cfg.Replica {
 		return node.Campaign() // nobody to wait for
 	}
 	// A new group need not wait until somebody loses patience; and so its first
@@ -124,7 +126,7 @@ func (s *Shard) store(m *pb.Message) {
 		hard = &pb.HardState{Term: m.Term, Vote: m.Vote, Commit: m.Commit}
 	}
 	if snap := m.GetSnapshot(); !raft.IsEmptySnap(snap) {
-		s.beginAnew(m, snap.GetMetadata(), hard)
+		s.beginAnew(m, snap, hard)
 		return
 	}
 	old := s.journal.HardState()
@@ -146,13 +148,15 @@ func (s *Shard) store(m *pb.Message) {
 
 // beginAnew replaces the log by one that begins later, since the group has compacted
 // what this one lacks. The state as of there is fetched.
-func (s *Shard) beginAnew(m *pb.Message, at *pb.SnapshotMetadata, hard *pb.HardState) {
+func (s *Shard) beginAnew(m *pb.Message, snap *pb.Snapshot, hard *pb.HardState) {
+	at, members := snap.GetMetadata(), journal.MembershipOf(snap)
 	core.Assert(len(m.Entries) == 0, "a snapshot with %d entries", len(m.Entries))
 	index, term := core.Index(at.GetIndex()), core.Term(at.GetTerm())
 	s.watch(Watched{Did: Restored, Index: index, Entry: term})
-	id := s.journal.Restore(index, term, at.GetConfState(), hard, s.out)
+	id := s.journal.Restore(index, term, members, hard, s.out)
 	s.appends = append(s.appends, appended{id: id, responses: m.Responses})
 	s.anew = id
+	s.regrouped(members)
 	if s.behind || !s.holds(index) {
 		s.fetchState(index)
 	}
@@ -162,6 +166,9 @@ func (s *Shard) beginAnew(m *pb.Message, at *pb.SnapshotMetadata, hard *pb.HardS
 func (s *Shard) committed(e *pb.Entry) {
 	index := core.Index(e.GetIndex())
 	s.handed = max(s.handed, index)
+	if e.GetType() != pb.EntryNormal && s.out.Fault == nil {
+		s.regroup(e)
+	}
 	switch {
 	case s.out.Fault != nil:
 	case index <= s.applied && s.fetching.step == fetchNone:

@@ -182,10 +182,15 @@ func (s *Shard) beginReplay() {
 	if s.cfg.OnOpen != nil {
 		s.cfg.OnOpen()
 	}
-	s.watch(Watched{Did: Configured, Voters: s.cfg.Voters})
 	// What a checkpoint reflects was committed, whether or not the journal got
 	// to store that commit index.
 	s.load.until = max(s.load.until, min(s.applied, s.journal.Last()), core.Index(s.journal.HardState().GetCommit()))
+	members := s.journal.Membership(s.load.until)
+	if members.Index > s.journal.Floor() {
+		before := s.journal.Membership(members.Index - 1).Conf
+		s.watch(Watched{Did: Configured, Voters: before.GetVoters(), Leaving: before.GetVotersOutgoing()})
+	}
+	s.regrouped(members)
 	commit := uint64(s.load.until)
 	s.journal.NoteCommit(&pb.HardState{Commit: &commit})
 	s.journal.Applied(min(s.applied, s.journal.Last()))

@@ -308,7 +308,7 @@ func (s *Shard) witnessed(from uint64, p *parcel) {
 // remembers reports whether nothing that was promised can be missed any more.
 func (s *Shard) remembers() bool {
 	m := &s.remembering
-	for _, id := range s.cfg.Voters {
+	for _, id := range s.voters {
 		term, told := m.terms[id]
 		if id != s.cfg.Replica && (!told || term > m.term) {
 			return false

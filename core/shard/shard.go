@@ -37,6 +37,7 @@ package shard
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"go.etcd.io/raft/v3"
@@ -57,6 +58,11 @@ type Config struct {
 	Voters    []uint64 // Raft ids of the group
 	Placement *Placement
 	Kinds     []actor.Kind // instances of this shard's own
+
+	// Locate says where a replica runs that came to its group after the placement was
+	// made, and under which identity: of the three alone, the same for ever. nil: groups
+	// do not change.
+	Locate func(shard core.ShardID, id uint64, node proc.NodeID) Replica
 
 	// TrustedPeers is the prefix of the identities whose frames may carry
 	// commands on behalf of other principals: the cluster's own gateways.
@@ -149,7 +155,7 @@ func (c *Config) Validate() error {
 	for _, err := range []error{
 		check(c.Replica != 0, "the replica id must not be 0"),
 		check(c.Tick > 0, "ticks must take time"),
-		check(c.Placement != nil && int(c.Shard) < c.Placement.Shards() && find(c.Placement.Group(c.Shard), c.Replica) != nil, "no placement, or one without this replica"),
+		check(c.Placement != nil && int(c.Shard) < c.Placement.Shards() && (c.Locate != nil || find(c.Placement.Group(c.Shard), c.Replica) != nil), "no placement, or one without this replica"),
 		check(len(c.Kinds) > 0, "no actor types"),
 		check(c.Sessions.Sessions > 0 && c.Sessions.Window > 0, "session limits must be positive"),
 		check(c.MailboxCommands > 0 && c.MailboxBytes > 0, "mailbox limits must be positive"),
@@ -253,7 +259,8 @@ func Marks() []proc.Mark {
 		markExpired, markReplay, markFromCheckpoint, markDiskFull, markRefused, markBadFrame, markHistory, markResumed,
 		markNoPeer, markNotPeer, markGive, markFetch, markFetched, markRepair, markMended, markVoidJournal, markAbstained, markYield, markToldLeader,
 		markLease, markFeedLive, markFeedRead, markFeedGone, markFeedRefused,
-		markOffer, markStalePlan, markAdopt, markImport, markBase, markHand, markOwned, markDrop, markMoved}
+		markOffer, markStalePlan, markAdopt, markImport, markBase, markHand, markOwned, markDrop, markMoved,
+		markRegrouped, markRemoved, markStranger, markPromote, markCatching, markHandOver}
 }
 
 // kind is an actor type with its policy at hand.
@@ -307,7 +314,9 @@ type Shard struct {
 	lead        uint64 // who leads as far as this replica knows, or 0
 	eager       bool   // to stand for election at once
 	peers       []*peer
-	behind      bool // what is committed is not applied yet: state is fetched, or entries are read
+	roster      Roster
+	voters      []uint64 // of both halves of a joint configuration, ascending
+	behind      bool     // what is committed is not applied yet: state is fetched, or entries are read
 	give        giving
 	fetching    fetching
 	repairing   repairing
@@ -406,6 +415,8 @@ func New(cfg Config, env proc.Env) *Shard {
 		salter:   seal.Salter{Secret: cfg.Secret},
 		walkNext: tokenWalk,
 		peers:    peersOf(&cfg),
+		roster:   placed(cfg.Placement.Group(cfg.Shard)),
+		voters:   slices.Sorted(slices.Values(cfg.Voters)),
 	}
 	s.slots.placement = cfg.Placement
 	s.builder = journal.NewBuilder(&s.salter)

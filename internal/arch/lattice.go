@@ -24,7 +24,7 @@ core/seal:              core crypto/...
 core/row:               github.com/cockroachdb/apd/v3 google.golang.org/protobuf/encoding/protowire
 core/zset:              core/row disk
 core/flow:              core/row core/zset disk github.com/cockroachdb/apd/v3
-core/journal:           core core/seal core/proc disk go.etcd.io/raft/v3 go.etcd.io/raft/v3/raftpb google.golang.org/protobuf/proto
+core/journal:           core core/seal core/proc disk go.etcd.io/raft/v3 go.etcd.io/raft/v3/confchange go.etcd.io/raft/v3/tracker go.etcd.io/raft/v3/raftpb google.golang.org/protobuf/proto
 core/actor:             core google.golang.org/protobuf/encoding/protowire
 net/wire:               core
 core/feed:              core core/proc core/journal net/wire

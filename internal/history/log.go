@@ -189,6 +189,9 @@ func (l *Log) Entry(index core.Index) (journal.Entry, error) {
 	f, _, err := journal.Salted(l.Segments[r.file].Identity, s.number, nil).Parse(frame[:n], r.offset)
 	if err == nil {
 		if e, ok := f.Entry(); ok && e.Index == index && e.Term == r.Term {
+			if e.Type != 0 { // it changes the group, and says nothing to the actors
+				e.Type, e.Data = 0, nil
+			}
 			return e, nil
 		}
 		err = errors.New("another entry stands here")

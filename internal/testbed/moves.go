@@ -173,6 +173,9 @@ func (m *mover) think(from core.ShardID, h *shard.Holding) bool {
 			p.Slots, p.Based = append(p.Slots, slot), max(p.Based, t.Epoch)
 		}
 	}
+	if p.Based > 0 && m.rand.IntN(6) == 0 {
+		p.Based-- // it was looked at before the slots went away and came back
+	}
 	p.ID = m.epoch + 1 + core.Epoch(m.rand.IntN(8))
 	m.epoch, m.plan = p.ID, p
 	if len(p.Slots) == 0 {
