@@ -41,7 +41,8 @@ import (
 // Config of a gateway. Start from DefaultConfig.
 type Config struct {
 	Placement *shard.Placement
-	Query     proc.Addr // the node's query process; zero: it serves no SQL
+	Locate    shard.Locator // as the shards have it
+	Query     proc.Addr     // the node's query process; zero: it serves no SQL
 	// ClusterPeers is the prefix of the identities of the cluster's own
 	// processes: only they may answer.
 	ClusterPeers string
@@ -76,22 +77,23 @@ func (c *Config) Validate() error {
 }
 
 const (
-	markResend   proc.Mark = "gateway.command-resent"
-	markDeadline proc.Mark = "gateway.deadline-passed"
-	markFull     proc.Mark = "gateway.table-full"
-	markJoined   proc.Mark = "gateway.client-retry-joined"
-	markHeld     proc.Mark = "gateway.refusal-held-back"
-	markStray    proc.Mark = "gateway.stray-answer"
-	markForged   proc.Mark = "gateway.answer-from-outside"
-	markReused   proc.Mark = "gateway.number-reused"
-	markFollowed proc.Mark = "gateway.leader-followed"
-	markGivenUp  proc.Mark = "gateway.silent-replica-left"
-	markMoved    proc.Mark = "gateway.slot-followed"
+	markResend    proc.Mark = "gateway.command-resent"
+	markDeadline  proc.Mark = "gateway.deadline-passed"
+	markFull      proc.Mark = "gateway.table-full"
+	markJoined    proc.Mark = "gateway.client-retry-joined"
+	markHeld      proc.Mark = "gateway.refusal-held-back"
+	markStray     proc.Mark = "gateway.stray-answer"
+	markForged    proc.Mark = "gateway.answer-from-outside"
+	markReused    proc.Mark = "gateway.number-reused"
+	markFollowed  proc.Mark = "gateway.leader-followed"
+	markGivenUp   proc.Mark = "gateway.silent-replica-left"
+	markMoved     proc.Mark = "gateway.slot-followed"
+	markRegrouped proc.Mark = "gateway.group-learned"
 )
 
 // Marks lists the places of this package that tests want reached.
 func Marks() []proc.Mark {
-	return []proc.Mark{markResend, markDeadline, markFull, markJoined, markHeld, markStray, markForged, markReused, markFollowed, markGivenUp, markMoved}
+	return []proc.Mark{markResend, markDeadline, markFull, markJoined, markHeld, markStray, markForged, markReused, markFollowed, markGivenUp, markMoved, markRegrouped}
 }
 
 const timerSweep proc.TimerID = 1
@@ -125,11 +127,11 @@ type Gateway struct {
 	cfg     Config
 	env     proc.Env
 	table   map[key]*entry
-	order   []*entry       // by arrival; done ones leave at a sweep
-	spare   []*entry       // to be used again
-	routes  []route        // by shard
-	places  []shard.Tenure // by slot, as far as shards have told; nil: nothing yet
-	bytes   int            // of the commands in table
+	order   []*entry // by arrival; done ones leave at a sweep
+	spare   []*entry // to be used again
+	routes  []route  // by shard
+	atlas   *shard.Atlas
+	bytes   int // of the commands in table
 	armed   bool
 	now     proc.Now
 	out     *proc.Effects
@@ -146,7 +148,8 @@ type frame struct {
 // New makes an incarnation. The config must be valid.
 func New(cfg Config, env proc.Env) *Gateway {
 	core.Assert(cfg.Validate() == nil, "invalid config: %v", cfg.Validate())
-	return &Gateway{cfg: cfg, env: env, table: make(map[key]*entry), routes: make([]route, cfg.Placement.Shards())}
+	return &Gateway{cfg: cfg, env: env, table: make(map[key]*entry), routes: make([]route, cfg.Placement.Shards()),
+		atlas: shard.NewAtlas(cfg.Placement, cfg.Locate)}
 }
 
 // Queues implements proc.Gauged.
@@ -279,7 +282,7 @@ func (g *Gateway) admit(client proc.Addr, e *entry) bool {
 			Status: core.RefusedAtDoor, Code: code, Detail: detail})
 		return false
 	}
-	if named, ok := namesShard(c); ok && int(named) >= g.cfg.Placement.Shards() {
+	if named, ok := namesShard(c); ok && int(named) >= g.atlas.Shards() {
 		g.reply(client, &core.Answer{Session: c.Session, Number: c.Number, Kind: c.Kind,
 			Status: core.RefusedAtDoor, Code: core.CodeMalformed, Detail: "there is no such shard"})
 		return false
@@ -347,7 +350,7 @@ func (g *Gateway) transmit(e *entry) {
 		e.asked = g.now.Mono
 	}
 	e.shard, e.sentTo, e.heard = to, r.target, false
-	home := g.cfg.Placement.Group(e.shard)[r.target].Addr
+	home := g.atlas.Group(e.shard)[r.target].Addr
 	g.toward(&g.frames, home, wire.Commands, e.size).Command(&e.command)
 }
 
@@ -377,7 +380,7 @@ func (g *Gateway) answered(from proc.Addr, a *core.Answer) {
 			g.transmit(e)
 		}
 		if a.Code == core.CodeWrongShard {
-			g.learn(e, a)
+			g.atlas.Moved(e.command.Actor.Slot(), a)
 		}
 		if a.Code == core.CodeWrongShard && g.shardOf(&e.command) != e.shard && e.hops < hopsMax {
 			g.out.Mark(markMoved)
@@ -432,7 +435,7 @@ func (g *Gateway) broken(peer proc.Addr) {
 		}
 	}
 	for _, e := range g.order {
-		if !e.done && g.cfg.Placement.Group(e.shard)[e.sentTo].Addr == peer {
+		if !e.done && e.sentTo >= 0 && g.atlas.Group(e.shard)[e.sentTo].Addr == peer {
 			e.due = min(e.due, g.now.Mono+g.cfg.ResendBase)
 		}
 	}

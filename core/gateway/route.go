@@ -24,7 +24,10 @@ const hopsMax = 3
 // that leads; of others their hint, as long as nobody is known to lead: they give it
 // unasked when they were asked before they knew (see shard).
 func (g *Gateway) heard(e *entry, from proc.Addr, a *core.Answer) (news bool) {
-	group, r := g.cfg.Placement.Group(e.shard), &g.routes[e.shard]
+	if a.Code == core.CodeNotLeader {
+		g.regrouped(e.shard, a)
+	}
+	group, r := g.atlas.Group(e.shard), &g.routes[e.shard]
 	at := slices.IndexFunc(group, func(x shard.Replica) bool { return x.Addr == from })
 	if at < 0 {
 		return false
@@ -47,6 +50,29 @@ func (g *Gateway) heard(e *entry, from proc.Addr, a *core.Answer) (news bool) {
 	news = r.lost || r.target != leader
 	r.target, r.lost = leader, false
 	return news
+}
+
+// regrouped takes what a replica says of its group, and finds those again that it has to
+// do with.
+func (g *Gateway) regrouped(id core.ShardID, a *core.Answer) {
+	old := slices.Clone(g.atlas.Group(id))
+	if !g.atlas.Regrouped(id, a) {
+		return
+	}
+	g.out.Mark(markRegrouped)
+	now := g.atlas.Group(id)
+	found := func(at int) int {
+		return slices.IndexFunc(now, func(x shard.Replica) bool { return at >= 0 && x.ID == old[at].ID })
+	}
+	r := &g.routes[id]
+	if r.target = found(r.target); r.target < 0 {
+		r.target, r.lost = 0, true
+	}
+	for _, e := range g.order {
+		if !e.done && e.shard == id {
+			e.sentTo = found(e.sentTo)
+		}
+	}
 }
 
 // follow sends what a replica refused, or did not answer, to the one that leads.
@@ -73,7 +99,7 @@ func (g *Gateway) silent(e *entry) {
 func (g *Gateway) leave(id core.ShardID) {
 	r := &g.routes[id]
 	g.out.Mark(markGivenUp)
-	r.target, r.since, r.lost = (r.target+1)%len(g.cfg.Placement.Group(id)), g.now.Mono, true
+	r.target, r.since, r.lost = (r.target+1)%len(g.atlas.Group(id)), g.now.Mono, true
 }
 
 // shardOf is where a command goes: to the shard that it names, or to the owner of its
@@ -82,11 +108,7 @@ func (g *Gateway) shardOf(c *core.Command) core.ShardID {
 	if named, ok := namesShard(c); ok {
 		return named
 	}
-	slot := c.Actor.Slot()
-	if g.places != nil && g.places[slot].Epoch > 0 {
-		return g.places[slot].Owner
-	}
-	return g.cfg.Placement.ShardOfSlot(slot)
+	return g.atlas.OwnerOf(c.Actor.Slot())
 }
 
 // namesShard tells of a command that is not for an actor but for a shard.
@@ -95,17 +117,4 @@ func namesShard(c *core.Command) (core.ShardID, bool) {
 		return 0, false
 	}
 	return c.Actor.NamesShard()
-}
-
-// learn takes what a shard that does not own a command's slot says of who does.
-func (g *Gateway) learn(e *entry, a *core.Answer) {
-	if a.Count == 0 || int(a.Count) > g.cfg.Placement.Shards() || a.Seq == 0 {
-		return
-	}
-	if g.places == nil {
-		g.places = make([]shard.Tenure, core.Slots)
-	}
-	if p := &g.places[e.command.Actor.Slot()]; core.Epoch(a.Seq) > p.Epoch {
-		*p = shard.Tenure{Owner: core.ShardID(a.Count - 1), Epoch: core.Epoch(a.Seq)}
-	}
 }

@@ -276,7 +276,7 @@ func (s *Shard) reject(p *pending, code core.Code, detail string) {
 	case core.CodeSessionExpired, core.CodeSessionTooLong:
 		a.Timestamp = s.nextTimestamp() // a client whose clock is wrong can tell by it
 	case core.CodeNotLeader:
-		a.Seq = s.hint()
+		s.hintInto(&a)
 		s.asks(p.from, &a)
 	case core.CodeWrongShard:
 		s.out.Mark(markMoved)
@@ -292,12 +292,19 @@ func (s *Shard) refuse(to proc.Addr, c *core.Command, code core.Code, detail str
 		Status: core.RefusedAtDoor, Code: code, Detail: detail}
 	switch code {
 	case core.CodeNotLeader:
-		a.Seq = s.hint()
+		s.hintInto(&a)
 		s.asks(to, &a)
 	case core.CodeWrongShard:
 		s.toward(&a, c.Actor.Slot())
 	}
 	s.answer(to, &a)
+}
+
+// hintInto tells who leads, and who makes up the group if that has changed.
+func (s *Shard) hintInto(a *core.Answer) {
+	if a.Seq = s.hint(); s.roster.Index > 0 {
+		a.State = s.roster.Append(nil)
+	}
 }
 
 // hint is who leads, if this replica knows of another one that does.

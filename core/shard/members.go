@@ -38,6 +38,7 @@ type Member struct {
 
 // A Roster is who makes up a group.
 type Roster struct {
+	Shard   core.ShardID
 	Index   core.Index // the entry that made it so, 0: it is as placed
 	Joint   bool       // the change is under way: some of those who voted before vote still
 	Members []Member   // ascending by id
@@ -47,8 +48,9 @@ type Roster struct {
 // ErrRoster is wrapped when bytes are not a roster.
 var ErrRoster = errors.New("not the roster of a group")
 
-// Append encodes a roster: u index  u8 joint  u highest  u n, n × (u id  u node  u8 learner).
+// Append encodes a roster: u shard  u index  u8 joint  u highest  u n, n × (u id  u node  u8 learner).
 func (r *Roster) Append(b []byte) []byte {
+	b = binary.AppendUvarint(b, uint64(r.Shard))
 	b = binary.AppendUvarint(b, uint64(r.Index))
 	b = append(b, flag(r.Joint))
 	b = binary.AppendUvarint(b, r.Highest)
@@ -71,7 +73,11 @@ func flag(on bool) byte {
 // DecodeRoster reads and checks a roster.
 func DecodeRoster(b []byte) (Roster, error) {
 	f := fields{b: b}
-	r := Roster{Index: core.Index(f.uvarint()), Joint: f.flag(), Highest: f.uvarint()}
+	shard := f.uvarint()
+	if shard > 1<<32-1 {
+		f.fail()
+	}
+	r := Roster{Shard: core.ShardID(shard), Index: core.Index(f.uvarint()), Joint: f.flag(), Highest: f.uvarint()}
 	n := f.uvarint()
 	if n > ReplicasMax {
 		f.fail()
@@ -109,7 +115,8 @@ func (r *Roster) find(id uint64) *Member {
 }
 
 // placed is a group's roster in the beginning.
-func placed(group []Replica) (r Roster) {
+func placed(shard core.ShardID, group []Replica) (r Roster) {
+	r.Shard = shard
 	for _, x := range group {
 		r.Members = append(r.Members, Member{ID: x.ID, Node: x.Addr.Node})
 		r.Highest = max(r.Highest, x.ID)
@@ -120,7 +127,7 @@ func placed(group []Replica) (r Roster) {
 
 // rosterOf is what a membership of the log means.
 func (s *Shard) rosterOf(m journal.Membership) (Roster, error) {
-	r := placed(s.cfg.Placement.Group(s.cfg.Shard))
+	r := placed(s.cfg.Shard, s.cfg.Placement.Group(s.cfg.Shard))
 	if len(m.Note) > 0 {
 		var err error
 		if r, err = DecodeRoster(m.Note); err != nil {
@@ -269,7 +276,7 @@ func (s *Shard) regroupAsked(p *pending) {
 		s.reject(p, core.CodeOverloaded, "a change is under way")
 	case slices.Equal(have.Members, want.Members):
 		s.accept(p, 1)
-	case want.Index != have.Index:
+	case want.Index != have.Index || want.Shard != have.Shard:
 		s.out.Mark(markStalePlan)
 		s.answer(p.from, &core.Answer{Session: c.Session, Number: c.Number, Kind: c.Kind, Status: core.RefusedAtDoor,
 			Code: core.CodeStalePlan, Seq: core.Seq(have.Index)})
@@ -332,7 +339,7 @@ func (s *Shard) changeTo(want *Roster) (core.Code, string) {
 	if me := want.find(s.cfg.Replica); me == nil || me.Learner {
 		return s.leave(want, progress)
 	}
-	next := Roster{Members: want.Members, Highest: max(have.Highest, want.Members[len(want.Members)-1].ID)}
+	next := Roster{Shard: s.cfg.Shard, Members: want.Members, Highest: max(have.Highest, want.Members[len(want.Members)-1].ID)}
 	cc.Context = next.Append(nil)
 	if err := s.node.ProposeConfChange(cc); err != nil {
 		return core.CodeNotLeader, ""

@@ -62,7 +62,7 @@ type Config struct {
 	// Locate says where a replica runs that came to its group after the placement was
 	// made, and under which identity: of the three alone, the same for ever. nil: groups
 	// do not change.
-	Locate func(shard core.ShardID, id uint64, node proc.NodeID) Replica
+	Locate Locator
 
 	// TrustedPeers is the prefix of the identities whose frames may carry
 	// commands on behalf of other principals: the cluster's own gateways.
@@ -344,6 +344,7 @@ type Shard struct {
 
 	// Moves of slots, as the leader carries them out.
 	taking   *taking
+	atlas    *Atlas                  // of the other shards
 	adopts   map[core.Epoch]*courier // by offer
 	releases courier
 	base     courier
@@ -415,10 +416,11 @@ func New(cfg Config, env proc.Env) *Shard {
 		salter:   seal.Salter{Secret: cfg.Secret},
 		walkNext: tokenWalk,
 		peers:    peersOf(&cfg),
-		roster:   placed(cfg.Placement.Group(cfg.Shard)),
+		roster:   placed(cfg.Shard, cfg.Placement.Group(cfg.Shard)),
 		voters:   slices.Sorted(slices.Values(cfg.Voters)),
 	}
 	s.slots.placement = cfg.Placement
+	s.atlas = NewAtlas(cfg.Placement, cfg.Locate)
 	s.builder = journal.NewBuilder(&s.salter)
 	for _, k := range cfg.Kinds {
 		k := &kind{Kind: k, policy: k.Policy(), number: uint16(len(s.kindList))}

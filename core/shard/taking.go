@@ -77,7 +77,7 @@ func (s *Shard) movesOn() {
 
 func (s *Shard) startTaking(t *taking, in *incoming) {
 	source := corefeed.Source{Shard: in.From}
-	for _, r := range s.cfg.Placement.Group(in.From) {
+	for _, r := range s.atlas.Group(in.From) {
 		source.Homes = append(source.Homes, r.Addr)
 	}
 	cfg := corefeed.Config{Sources: []corefeed.Source{source}, Peers: s.cfg.TrustedPeers, Window: importWindow, Timer: timerMove, Tick: corefeed.TickDefault}
@@ -349,7 +349,7 @@ func (s *Shard) ask(c *courier, to core.ShardID, verb string, m *Move, rest []by
 		c.wait--
 		return
 	}
-	group := s.cfg.Placement.Group(to)
+	group := s.atlas.Group(to)
 	c.target++
 	c.wait = courierWait
 	s.send(group[c.target%len(group)].Addr, to, verb, m, rest)
@@ -402,12 +402,16 @@ func (s *Shard) told(from proc.Addr, r *wire.Reader) {
 
 // heed turns to the replica that leads the other shard.
 func (s *Shard) heed(c *courier, to core.ShardID, a *core.Answer) {
-	if a.Code != core.CodeNotLeader || a.Seq == 0 {
+	if a.Code != core.CodeNotLeader {
 		return
 	}
-	for i, r := range s.cfg.Placement.Group(to) {
+	s.atlas.Regrouped(to, a)
+	if a.Seq == 0 {
+		return
+	}
+	for i, r := range s.atlas.Group(to) {
 		if core.Seq(r.ID) == a.Seq {
-			c.target, c.wait = i-1+len(s.cfg.Placement.Group(to)), 0
+			c.target, c.wait = i-1+len(s.atlas.Group(to)), 0
 		}
 	}
 }

@@ -51,7 +51,11 @@ func (s *Shard) watch(w Watched) {
 
 func (s *Shard) watchEntry(did Deed, e *pb.Entry) {
 	if s.cfg.Watch != nil {
-		s.watch(Watched{Did: did, Index: core.Index(e.GetIndex()), Entry: core.Term(e.GetTerm()), Digest: xxhash.Sum64(e.GetData())})
+		data := e.GetData()
+		if e.GetType() != pb.EntryNormal {
+			data = nil // a change of the group: Raft's own business
+		}
+		s.watch(Watched{Did: did, Index: core.Index(e.GetIndex()), Entry: core.Term(e.GetTerm()), Digest: xxhash.Sum64(data)})
 	}
 }
 

@@ -89,7 +89,7 @@ internal/inspect:       core core/actor core/journal core/shard internal/datadir
 internal/verify:        core core/actor core/journal core/shard disk disk/osfile internal/datadir internal/history
 internal/node:          core/feed core/query core/journal disk/kvfile disk/pgkv disk/sqlitekv internal/observe . core/control disk/memkv internal/datadir disk core/proc core core/actor core/shard core/gateway net/wire net/tlsnet net/client net/rpc net/rpc/actordbv1 net/rpc/actordbv1/actordbv1connect connectrpc.com/connect golang.org/x/net/netutil internal/host disk/osfile disk/pebblekv disk/losefs checkers workloads
 internal/nodetest:      internal/node disk core/proc core core/shard core/gateway disk/osfile disk/pebblekv checkers workloads
-internal/drill:         . core core/actor core/control core/proc core/shard net/client net/tlsnet disk disk/losefs disk/osfile internal/datadir internal/history internal/host internal/node internal/verify checkers workloads
+internal/drill:         . core core/actor core/control core/journal core/proc core/shard net/client net/tlsnet disk disk/losefs disk/osfile internal/datadir internal/history internal/host internal/node internal/verify checkers workloads
 internal/backup:        core core/actor core/journal core/shard disk disk/osfile internal/datadir internal/history internal/verify internal/inspect internal/node github.com/cespare/xxhash/v2
 internal/olddata:       core core/journal internal/node internal/inspect internal/verify disk/pebblekv
 internal/slt:           checkers/relational core/row core/sql/lower core/sql/parse core/sql/plan core/sql/sqlerr core/sql/tree core/zset github.com/jackc/pgx/v5/pgconn modernc.org/sqlite

@@ -117,7 +117,7 @@ func (r *run) buildReplica(at proc.Addr) error {
 
 func (r *run) buildGateway(n int, node proc.NodeID) {
 	g := r.settings.gateway
-	g.Placement, g.ClusterPeers, g.Query = r.placement, clusterPeers, control.QueryAt(node)
+	g.Placement, g.ClusterPeers, g.Query, g.Locate = r.placement, clusterPeers, control.QueryAt(node), locate
 	name := fmt.Sprintf("gateway-%d", n)
 	r.gateways = append(r.gateways, r.world.SpawnAt(control.GatewayAt(node), name, clusterPeers+name, sim.Storage{},
 		func(env proc.Env) proc.Process { return gateway.New(g, env) }))
@@ -130,7 +130,7 @@ func (r *run) buildShard(id core.ShardID, replica *shard.Replica) error {
 		cfg.Voters = append(cfg.Voters, other.ID)
 	}
 	cfg.Shard, cfg.Cluster, cfg.Placement = id, clusterID(r.options.Seed), r.placement
-	cfg.TrustedPeers = clusterPeers
+	cfg.TrustedPeers, cfg.Locate = clusterPeers, locate
 	cfg.Operators = []core.Principal{operatorPeer}
 	cfg.Secret[0] = byte(id)
 	name := replicaName(id, replica.ID)
@@ -138,6 +138,9 @@ func (r *run) buildShard(id core.ShardID, replica *shard.Replica) error {
 	store.alone = len(cfg.Voters) == 1
 	store.identity = journal.Identity{Cluster: cfg.Cluster, Shard: id, Replica: cfg.Replica, Voters: cfg.Voters}
 	factory := func(env proc.Env) proc.Process {
+		if store.retired {
+			return idle{}
+		}
 		r.lives++
 		c := cfg
 		c.Kinds = r.kinds()

@@ -38,6 +38,7 @@ type settings struct {
 	think                         time.Duration
 	fences                        time.Duration // between fences of the operator; 0: none
 	moves                         time.Duration // between moves of slots by an operator; 0: none
+	regroups                      time.Duration // between exchanges of replicas; 0: none
 	strategy                      string
 	slower                        int  // disks, than a good SSD: times
 	askers                        int  // clients that ask in SQL
@@ -100,6 +101,7 @@ func drawSettings(r *rand.Rand, o *Options) settings {
 	if s.moves = drawMoves(r, o); s.moves > 0 && c.Feeds == 1 {
 		c.Feeds = watchers + 1 + o.Nodes*(1+query.DefaultLimits().Scans) // else a watcher may keep a move from its source as long as it likes
 	}
+	s.regroups = drawRegroups(r, o)
 	few := len(o.Workloads) <= 2 // they were asked for by name
 	s.views = (r.IntN(3) == 0 || few) && slices.Contains(o.Workloads, workloads.CartWorkload)
 	s.sensors = (r.IntN(2) == 0 || few) && slices.Contains(o.Workloads, workloads.SensorWorkload)

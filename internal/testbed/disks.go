@@ -26,8 +26,9 @@ type store struct {
 	kv       *memkv.Sim
 	atlas    *simfile.Atlas
 
-	alone bool // there is no other replica
-	begun bool // its journal has been opened once
+	alone   bool // there is no other replica
+	begun   bool // its journal has been opened once
+	retired bool // its replica was removed from the group, and does nothing any more
 
 	faults  simfile.Faults
 	ops     uint64 // counted when bits were last flipped
@@ -212,7 +213,7 @@ func (s *store) gone() {
 // undamaged as far as anybody knows: so that one more may lose something.
 func (d *disks) covered(s *store) bool {
 	for _, other := range d.stores {
-		if other == s || other.identity.Shard != s.identity.Shard {
+		if other == s || other.identity.Shard != s.identity.Shard || other.retired {
 			continue
 		}
 		if !other.sound(d) || len(other.files.Damages()) > 0 {
@@ -411,7 +412,7 @@ func (d *disks) expose() []checkers.Damage {
 	for _, s := range d.stores {
 		d.settle(s)
 		for _, x := range s.damaged {
-			if !x.settled {
+			if !x.settled && !s.retired { // nobody reads what was taken away
 				x.Exposed = true
 			}
 			list = append(list, x.Damage)

@@ -329,6 +329,7 @@ func (r *run) build() error {
 	}
 	r.buildMovers()
 	r.buildAskers()
+	r.buildRegrouper()
 	var nodes []proc.NodeID
 	for _, c := range r.clients {
 		nodes = append(nodes, c.node)
@@ -454,6 +455,9 @@ func (r *run) execute() error {
 func (r *run) serving() bool {
 	leaders := make(map[core.ShardID]int)
 	for _, s := range r.disks.stores {
+		if s.retired {
+			continue
+		}
 		p, ok := r.world.Process(s.addr).(*shard.Shard)
 		if !ok || !r.world.Running(s.addr) || !p.Serving() {
 			return false
