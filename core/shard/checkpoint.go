@@ -222,8 +222,8 @@ func (s *Shard) compact() {
 	if s.cfg.CompactKeep == 0 || excess <= 0 || len(c.force) > 0 {
 		return
 	}
-	limit := s.journal.CompactionTarget(excess)
-	if to := s.journal.CompactableTo(min(limit, c.durable, c.covered, s.journal.KeepsChange())); to > s.journal.Floor() {
+	limit := min(s.journal.CompactionTarget(excess), s.journal.KeepsChange())
+	if to := s.journal.CompactableTo(min(limit, c.durable, c.covered)); to > s.journal.Floor() {
 		s.journal.Compact(to, s.out)
 	}
 	if c.covered >= limit {

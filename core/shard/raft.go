@@ -35,7 +35,8 @@ func (s *Shard) startRaft() error {
 		MaxSizePerMsg: uint64(s.cfg.MessageBytes), MaxCommittedSizePerReady: 8 << 20,
 		MaxUncommittedEntriesSize: uint64(s.cfg.Pipeline+1) * uint64(2*s.cfg.BlockBytes+2*core.CommandBytesMax),
 		MaxInflightMsgs:           inflightMsgs, MaxInflightBytes: inflightBytes,
-		CheckQuorum: true, PreVote: true, DisableProposalForwarding: true, StepDownOnRemoval: true, Logger: quiet{},
+		CheckQuorum: true, PreVote: true, DisableProposalForwarding: true, Logger: quiet{},
+		StepDownOnRemoval: true,
 	})
 	if err != nil {
 		return err
