@@ -430,7 +430,7 @@ func (g *Gateway) sweep() {
 // the next replica: this one may be dead, and if it is not, that one knows.
 func (g *Gateway) broken(peer proc.Addr) {
 	for i := range g.routes {
-		if id := core.ShardID(i); g.cfg.Placement.Group(id)[g.routes[i].target].Addr == peer {
+		if id := core.ShardID(i); g.atlas.Group(id)[g.routes[i].target].Addr == peer {
 			g.leave(id)
 		}
 	}
