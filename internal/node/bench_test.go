@@ -3,6 +3,8 @@ package node
 import (
 	"fmt"
 	"log/slog"
+	"os"
+	"slices"
 	"testing"
 	"time"
 
@@ -19,7 +21,9 @@ func BenchmarkThroughTLS(b *testing.B) {
 	}
 }
 
-func benchmarkThroughTLS(b *testing.B, inFlight int) {
+// benchServer is a server on a directory, and a client of it.
+func benchServer(b *testing.B, dir string) (*client.Client, func()) {
+	b.Helper()
 	ca, err := tlsnet.NewCA(testDomain)
 	if err != nil {
 		b.Fatal(err)
@@ -31,17 +35,24 @@ func benchmarkThroughTLS(b *testing.B, inFlight int) {
 		}
 		return s
 	}
-	s, err := Serve(ServeConfig{Dir: b.TempDir(), Listen: "127.0.0.1:0", Kinds: sampleKinds,
+	s, err := Serve(ServeConfig{Dir: dir, Listen: "127.0.0.1:0", Kinds: sampleKinds,
 		Credentials: Credentials{Source: source(tlsnet.NodeID(testDomain, 1))}, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		b.Fatal(err)
 	}
-	defer s.Close()
 	c, err := client.Dial(b.Context(), client.Config{Addrs: []string{s.Addr().String()}, Source: source(tlsnet.ClientID(testDomain, "a"))})
 	if err != nil {
 		b.Fatal(err)
 	}
-	defer c.Close()
+	return c, func() {
+		c.Close()
+		s.Close()
+	}
+}
+
+func benchmarkThroughTLS(b *testing.B, inFlight int) {
+	c, done := benchServer(b, b.TempDir())
+	defer done()
 	actors := make([]core.ActorID, 1000)
 	for i := range actors {
 		actors[i] = core.ActorID(fmt.Sprintf("stream/%d", i))
@@ -70,4 +81,54 @@ func benchmarkThroughTLS(b *testing.B, inFlight int) {
 		}
 	}
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "commands/s")
+}
+
+// BenchmarkSubscribe is the time from a command to its change at a subscriber, through
+// mTLS both ways, on files in memory where there are some.
+func BenchmarkSubscribe(b *testing.B) {
+	dir, err := os.MkdirTemp("/dev/shm", "actordb")
+	if err != nil {
+		b.Skip("no file system in memory: ", err)
+	}
+	defer os.RemoveAll(dir)
+	c, done := benchServer(b, dir)
+	defer done()
+	if _, err := c.Exec(b.Context(), `CREATE EVENT TYPE stream.sold (item text NOT NULL, n int8)`); err != nil {
+		b.Fatal(err)
+	}
+	if _, err := c.Exec(b.Context(), `CREATE PROJECTION total AS SELECT sum(n) AS total FROM stream.sold`); err != nil {
+		b.Fatal(err)
+	}
+	sub, err := c.Subscribe(b.Context(), `SUBSCRIBE TO total`, 0)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer sub.Close()
+	took := make([]time.Duration, 0, b.N)
+	ended := make(chan *client.Call, 1)
+	call := &client.Call{Done: func(call *client.Call) { ended <- call }}
+	for i := range b.N {
+		call.Command = core.Command{Actor: core.ActorID(fmt.Sprintf("stream/%d", i%100)), Kind: core.Append, Expected: core.AnySeq, Events: []core.NewEvent{sale("pear", 1)}}
+		begun := time.Now()
+		if err := c.Go(b.Context(), call); err != nil {
+			b.Fatal(err)
+		}
+		want := fmt.Sprint(i + 1)
+		for shown := false; !shown; {
+			change, err := sub.Next(b.Context())
+			if err != nil {
+				b.Fatal(err)
+			}
+			for k, w := range change.Weights {
+				shown = shown || w > 0 && string(change.Rows.Cols[0].AppendText(nil, k)) == want
+			}
+		}
+		took = append(took, time.Since(begun))
+		if call := <-ended; call.Err != nil {
+			b.Fatal(call.Err)
+		}
+	}
+	slices.Sort(took)
+	b.ReportMetric(float64(took[len(took)/2].Microseconds()), "p50-µs")
+	b.ReportMetric(float64(took[len(took)*99/100].Microseconds()), "p99-µs")
 }

@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
 
 	"google.golang.org/protobuf/encoding/protowire"
 
+	"actordb"
 	"actordb/core"
 	"actordb/net/client"
 )
@@ -176,6 +178,198 @@ func TestSQLDeclined(t *testing.T) {
 	} {
 		if e := declined(t, c, x.text); e.State != x.state || e.Position != x.at {
 			t.Errorf("%s: %v at %d, want %s at %d", x.text, e, e.Position, x.state, x.at)
+		}
+	}
+}
+
+// limited serves a site whose query process has other limits.
+func limited(t *testing.T, limits map[string]int64) *client.Client {
+	t.Helper()
+	s := newSite(t)
+	s.kill()
+	s.change = func(c *ServeConfig) {
+		network, err := actordb.Network()
+		if err == nil {
+			c.Network, err = network.With("query", 1, limits)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.serve()
+	return s.dial(nil)
+}
+
+// fill appends n sales, a thousand at once.
+func fill(t *testing.T, c *client.Client, n int) {
+	t.Helper()
+	for at := 0; at < n; at += 1000 {
+		var events []core.NewEvent
+		for i := range min(1000, n-at) {
+			events = append(events, sale(fmt.Sprintf("item %06d with a name of some length, so that rows count", at+i), int64(at+i)))
+		}
+		if _, err := c.Append(t.Context(), core.ActorID(fmt.Sprintf("stream/%d", at)), core.AnySeq, events...); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// What needs more memory than a statement may have is refused, alone; what passes rows on
+// does not need it, however slowly they are read.
+func TestSQLMemory(t *testing.T) {
+	c := limited(t, map[string]int64{"memory_bytes": 512 << 10, "window_bytes": 64 << 10, "feed_window_bytes": 256 << 10})
+	perform(t, c, `CREATE EVENT TYPE stream.sold (item text NOT NULL, n int8)`)
+	const n = 40_000
+	fill(t, c, n)
+	if e := declined(t, c, `SELECT item, count(*) FROM stream.sold GROUP BY item`); e.State != "53200" {
+		t.Errorf("a query that holds %d groups: %v", n, e)
+	}
+	if got := asked(t, c, `SELECT count(*) FROM stream.sold`); got[0] != fmt.Sprint(n) {
+		t.Errorf("%v after a refusal, want %d", got, n)
+	}
+	rows, err := c.Query(t.Context(), `SELECT item, n FROM stream.sold WHERE n >= 0`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	seen, sum := 0, int64(0)
+	for rows.Next() {
+		for _, x := range rows.Batch().Cols[1].I {
+			seen, sum = seen+1, sum+x
+		}
+		if seen < 5000 {
+			runtime.Gosched()
+		}
+	}
+	if rows.Err() != nil || seen != n || sum != n*(n-1)/2 || rows.Count() != n {
+		t.Errorf("%d rows (said %d) with the sum %d, %v; want %d with %d", seen, rows.Count(), sum, rows.Err(), n, n*(n-1)/2)
+	}
+}
+
+// Too many statements and subscriptions are refused, and the rest go on.
+func TestSQLBounds(t *testing.T) {
+	c := limited(t, map[string]int64{"statements": 3, "subscriptions": 1})
+	perform(t, c, `CREATE EVENT TYPE stream.sold (item text NOT NULL, n int8)`)
+	sub, err := c.Subscribe(t.Context(), `SUBSCRIBE TO stream.sold`, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = c.Subscribe(t.Context(), `SUBSCRIBE TO stream.sold`, 0)
+	var e *client.SQLError
+	if !errors.As(err, &e) || e.State != "53300" {
+		t.Errorf("a subscription too many: %v", err)
+	}
+	fill(t, c, 2500)
+	var open []*client.Rows
+	for len(open) < 2 {
+		rows, err := c.Query(t.Context(), `SELECT * FROM stream.sold`) // and not read to its end
+		if err != nil {
+			t.Fatal(err)
+		}
+		open = append(open, rows)
+	}
+	if _, err = c.Query(t.Context(), `SELECT 1`); !errors.As(err, &e) || e.State != "53300" {
+		t.Errorf("a statement too many: %v", err)
+	}
+	for _, rows := range open {
+		rows.Close()
+	}
+	for n := 0; n < 2500; {
+		change, err := sub.Next(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		n += change.Rows.N
+	}
+	sub.Close()
+	for { // Close does not wait for the node
+		if _, err = c.Exec(t.Context(), `SELECT 1`); err == nil {
+			return
+		}
+		if !errors.As(err, &e) || e.State != "53300" {
+			t.Fatal(err)
+		}
+	}
+}
+
+// A subscription whose client does not read is cut off, and then brings what was missed.
+func TestSlowSubscriber(t *testing.T) {
+	c := limited(t, map[string]int64{"inbox_bytes": 64 << 10, "window_bytes": 4 << 10})
+	perform(t, c, `CREATE EVENT TYPE stream.sold (item text NOT NULL, n int8)`)
+	perform(t, c, `CREATE PROJECTION total AS SELECT sum(n) AS total, count(*) AS events FROM stream.sold`)
+	all, err := c.Subscribe(t.Context(), `SUBSCRIBE TO stream.sold`, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer all.Close()
+	for i := range 4 { // each is more than the window and the inbox hold, while nobody reads
+		fill(t, c, 5000+i)
+		if got := asked(t, c, `SELECT events FROM total`); len(got) != 1 {
+			t.Fatal(got)
+		}
+	}
+	const want = 4*5000 + 6
+	count := map[string]int64{}
+	for n := int64(0); n < want; {
+		change, err := all.Next(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if change.Restart {
+			clear(count) // all of it was one step
+			n = 0
+		}
+		for i, w := range change.Weights {
+			key := string(change.Rows.Cols[0].AppendText(nil, i)) + "/" + string(change.Rows.Cols[1].AppendText(nil, i))
+			if count[key] += w; count[key] != 1 {
+				t.Fatalf("event %s is there %d times", key, count[key])
+			}
+			n += w
+		}
+	}
+	if all.Resumed() == 0 {
+		t.Error("nobody was cut off")
+	}
+}
+
+// A subscriber of a cluster hears of all that any node takes, while nodes die.
+func TestSQLInACluster(t *testing.T) {
+	trio := newTrio(t, 3, 2)
+	c := trio.dial(nil)
+	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
+	defer cancel()
+	perform(t, c, `CREATE EVENT TYPE stream.sold (item text NOT NULL, n int8)`)
+	sub, err := c.Subscribe(ctx, `SUBSCRIBE TO stream.sold`, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer sub.Close()
+	seen := map[string]int64{}
+	for i := range 6 {
+		if i == 2 {
+			trio.kill(0)
+		}
+		if i == 4 {
+			trio.serve(0)
+		}
+		name := fmt.Sprint(i)
+		if _, err := c.Append(ctx, core.ActorID("stream/"+name), core.AnySeq, sale(name, 1)); err != nil {
+			t.Fatal(err)
+		}
+		for seen[name] != 1 {
+			change, err := sub.Next(ctx)
+			if err != nil {
+				t.Fatalf("event %d: %v", i, err)
+			}
+			for k, w := range change.Weights {
+				item := string(change.Rows.Cols[5].AppendText(nil, k))
+				if seen[item] += w; seen[item] != 1 && !change.Restart {
+					t.Fatalf("event %s %d times", item, seen[item])
+				}
+			}
+		}
+		if got := asked(t, c, `SELECT count(*) FROM stream.sold`); got[0] != fmt.Sprint(i+1) {
+			t.Errorf("%v events after %d", got, i+1)
 		}
 	}
 }

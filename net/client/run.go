@@ -150,13 +150,13 @@ func (c *Client) fill() (frame []byte, wait time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	wait = c.undelay()
+	if c.asked() == 0 {
+		c.heard = time.Now() // it owes nothing
+	}
 	if frame, left := c.fillAsks(); frame != nil {
 		return frame, 0
 	} else if left < wait {
 		wait = left
-	}
-	if c.asked() == 0 {
-		c.heard = time.Now() // it owes nothing
 	}
 	w := &c.writer
 	for c.queue.len() > 0 && w.Count() < core.FrameCommandsMax {

@@ -144,7 +144,9 @@ func (c *Client) take(s *statement) (p reply, ok bool, err error) {
 	s.queue[0] = reply{}
 	s.queue = s.queue[1:]
 	s.used++
-	if last := s.ended && len(s.queue) == 0; last || s.bytes-bytesOf(s.queue) >= askWindow/2 {
+	// The node's window may be smaller than the one that was asked for: who has nothing
+	// left says so.
+	if len(s.queue) == 0 || s.bytes-bytesOf(s.queue) >= askWindow/2 {
 		s.owes = true
 		signal(c.wake)
 	}

@@ -23,6 +23,7 @@ type Subscription struct {
 	part   bool // rows of a step came whose end did not
 	batch  row.Batch
 	tries  int
+	anew   int
 }
 
 // A Change is a part of a step. It is good until Next is called again.
@@ -61,6 +62,10 @@ func (s *Subscription) Columns() []wire.AnswerColumn { return s.cols }
 
 // Cut is the last whole step's: Subscribe can go on after it.
 func (s *Subscription) Cut() core.Timestamp { return s.ask.After }
+
+// Resumed is how often it went on anew: after a lost connection or node, or because it was
+// read too slowly.
+func (s *Subscription) Resumed() int { return s.anew }
 
 // Next waits for the next change. An error is the end: the context's, or a *SQLError.
 func (s *Subscription) Next(ctx context.Context) (*Change, error) {
@@ -116,6 +121,7 @@ func (s *Subscription) next(ctx context.Context) (*Change, error) {
 // resume asks for what has changed since the last whole step.
 func (s *Subscription) resume() (*Change, error) {
 	s.client.leave(s.stmt)
+	s.anew++
 	if s.tries++; s.tries > 1 && !s.client.sleep(pause(redialMin, redialMax, s.tries)) {
 		return nil, ErrClosed
 	}
