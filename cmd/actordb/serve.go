@@ -30,6 +30,7 @@ type serveCommand struct {
 	Dag      string `placeholder:"FILE" help:"The process network, as dag.jsonnet; left out, the program's own (actordb dag print)."`
 	Listen   string `placeholder:"HOST:PORT" help:"Where to accept connections; port 0: a free one. Left out: where DIR/cluster.json says, or 127.0.0.1:7400."`
 	Web      string `placeholder:"HOST:PORT" help:"Where to answer HTTPS, such as 127.0.0.1:7401: commands by gRPC, connect and JSON (docs/rpc.md), /healthz, /readyz, /metrics. For clients with a certificate, as everything. Left out: nowhere."`
+	Postgres string `placeholder:"HOST:PORT" help:"Where to answer PostgreSQL's clients, such as 127.0.0.1:5432: psql, pgx and others, with a certificate. Left out: nowhere."`
 	Shards   int    `placeholder:"N" help:"Fixed when a directory is made. Left out, a new one gets those of --dag, or one for two processors."`
 	Log      string `default:"auto" enum:"auto,text,json" help:"Form of the log on standard error: text, json, or auto: text on a terminal."`
 }
@@ -42,7 +43,7 @@ func (serveCommand) Help() string {
     actordb serve --dir trio/node-1
     actordb serve --dir /var/lib/actordb --identity /etc/actordb/node --listen 0.0.0.0:7400
 
-When it can be reached it prints one line, READY HOST:PORT, with --web another, WEB https://HOST:PORT, and with --dev how to send a first command. There is no mode without TLS.
+When it can be reached it prints one line, READY HOST:PORT, with --web another, WEB https://HOST:PORT, with --postgres another, POSTGRES HOST:PORT, and with --dev how to send a first command. There is no mode without TLS.
 Actor types served: stream (any events, appended with an expected sequence) and the samples register, list, bank, cart, counter, sensor.
 Interrupt or SIGTERM ends it in order, the same again at once.
 Exit codes: 0 ended in order, 2 wrong usage or the wrong directory, 4 the environment failed: a port is taken, a disk is full or damaged.`
@@ -65,6 +66,9 @@ func (c *serveCommand) Run() error {
 	if _, _, err := net.SplitHostPort(c.Web); c.Web != "" && err != nil {
 		return usage("--web %s: %w; want HOST:PORT, such as 127.0.0.1:7401", c.Web, err)
 	}
+	if _, _, err := net.SplitHostPort(c.Postgres); c.Postgres != "" && err != nil {
+		return usage("--postgres %s: %w; want HOST:PORT, such as 127.0.0.1:5432", c.Postgres, err)
+	}
 	network, err := c.network()
 	if err != nil {
 		return err
@@ -84,7 +88,7 @@ func (c *serveCommand) Run() error {
 		}
 	}
 	log := c.logger()
-	s, err := node.Serve(node.ServeConfig{Dir: c.Dir, Listen: c.Listen, Web: c.Web, Shards: c.Shards, Network: network, Kinds: sampleKinds, Credentials: credentials, Log: log})
+	s, err := node.Serve(node.ServeConfig{Dir: c.Dir, Listen: c.Listen, Web: c.Web, Postgres: c.Postgres, Shards: c.Shards, Network: network, Kinds: sampleKinds, Credentials: credentials, Log: log})
 	if err != nil {
 		return served(err)
 	}
@@ -98,6 +102,10 @@ func (c *serveCommand) Run() error {
 	if at := s.WebAddr(); at != nil {
 		log.Info("serving HTTPS", "listen", at.String())
 		fmt.Printf("WEB https://%s\n", at)
+	}
+	if at := s.PostgresAddr(); at != nil {
+		log.Info("serving PostgreSQL's clients", "listen", at.String())
+		fmt.Printf("POSTGRES %s\n", at)
 	}
 	if c.Dev {
 		c.invite(s.Addr().String(), credentials.Client)

@@ -31,6 +31,7 @@ type ask struct {
 	id           wire.AskID
 	principal    core.Principal
 	batch        bool
+	describe     bool // only what it takes and returns
 	subscription bool
 	text         string
 	statement    tree.Statement
@@ -95,7 +96,7 @@ func (p *Process) admit(m *wire.Ask) {
 		return
 	}
 	a := &ask{id: m.ID, principal: core.Principal(string([]byte(m.Principal))), batch: m.Batch, text: m.Text, after: m.After,
-		clock: p.now.Wall / 1000, since: p.now.Mono, heard: p.now.Mono, taken: p.now.Mono,
+		describe: m.Op == wire.Describe, clock: p.now.Wall / 1000, since: p.now.Mono, heard: p.now.Mono, taken: p.now.Mono,
 		stream: stream{to: proc.Addr{Node: proc.NodeID(m.Node), Proc: m.Proc}, window: min(int(m.Window), p.cfg.Limits.WindowBytes)}}
 	for _, x := range m.Params {
 		v := row.Value{IsNull: x.Null}
@@ -124,6 +125,9 @@ func (p *Process) prepare(a *ask, atLeast core.Timestamp) (err error) {
 	clock := core.Timestamp(p.now.Wall)
 	a.need = max(clock, atLeast, a.after)
 	query := (*tree.Query)(nil)
+	if a.describe {
+		return nil
+	}
 	switch s := a.statement.(type) {
 	case *tree.Select:
 		query = s.Query

@@ -42,6 +42,9 @@ func (p *Process) start(a *ask) error {
 		then = a.then
 	}
 	catalog := p.catalogs.at(then)
+	if a.describe {
+		return p.describe(a, catalog)
+	}
 	switch s := a.statement.(type) {
 	case *tree.Select:
 		return p.query(a, catalog, s.Query)
@@ -92,12 +95,45 @@ func (p *Process) query(a *ask, c *view.Catalog, q *tree.Query) (err error) {
 	return nil
 }
 
-func (p *Process) head(a *ask, cols []plan.Col) {
+func (p *Process) head(a *ask, cols []plan.Col) { p.reply(a, headOf(cols)) }
+
+func headOf(cols []plan.Col) *wire.Reply {
 	r := &wire.Reply{What: wire.ReplyHead}
 	for _, c := range cols {
 		r.Columns = append(r.Columns, wire.AnswerColumn{Name: c.Name, Type: c.Type.String()})
 	}
-	p.reply(a, r)
+	return r
+}
+
+// describe tells what a statement takes and returns, and does nothing of it.
+func (p *Process) describe(a *ask, c *view.Catalog) (err error) {
+	o := plan.Options{Catalog: c, Params: a.params, Now: a.clock}
+	var params []row.Type
+	var cols []plan.Col
+	switch s := a.statement.(type) {
+	case *tree.Select:
+		params, cols, err = plan.Describe(s.Query, o)
+	case *tree.Explain:
+		if q, ok := s.Statement.(*tree.Select); ok {
+			params, _, err = plan.Describe(q.Query, o)
+		}
+		cols = []plan.Col{{Name: "QUERY PLAN", Type: row.Of(row.Text)}}
+	case *tree.Subscribe:
+		var found *plan.Plan
+		if found, err = plan.Subscribe(s, o); err == nil {
+			cols = found.Cols
+		}
+	}
+	if err != nil {
+		return err
+	}
+	head := headOf(cols)
+	for _, t := range params {
+		head.Params = append(head.Params, t.String())
+	}
+	p.reply(a, head)
+	p.done(a, p.cut)
+	return nil
 }
 
 // explain tells the plan of a query, and what there is of it already.

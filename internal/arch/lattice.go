@@ -83,11 +83,12 @@ experiments/mutants:    golang.org/x/tools/txtar
 internal/host:          core/proc disk golang.org/x/sys/unix
 internal/observe:       core/proc disk internal/host net/tlsnet github.com/prometheus/client_golang/...
 net/client:             core core/row core/proc core/actor net/wire net/tlsnet
+net/pgwire:             core/row core/sql/parse core/sql/sqlerr net/client net/tlsnet net/wire github.com/jackc/pgx/v5/pgproto3 github.com/jackc/pgx/v5/pgtype
 internal/datadir:       core core/proc disk/osfile
 internal/history:       core core/seal core/journal core/actor core/shard disk disk/pebblekv
 internal/inspect:       core core/actor core/journal core/shard internal/datadir internal/history
 internal/verify:        core core/actor core/journal core/shard disk disk/osfile internal/datadir internal/history
-internal/node:          core/feed core/query core/journal disk/kvfile disk/pgkv disk/sqlitekv internal/observe . core/control disk/memkv internal/datadir disk core/proc core core/actor core/shard core/gateway net/wire net/tlsnet net/client net/rpc net/rpc/actordbv1 net/rpc/actordbv1/actordbv1connect connectrpc.com/connect golang.org/x/net/netutil internal/host disk/osfile disk/pebblekv disk/losefs checkers workloads
+internal/node:          net/pgwire core/feed core/query core/journal disk/kvfile disk/pgkv disk/sqlitekv internal/observe . core/control disk/memkv internal/datadir disk core/proc core core/actor core/shard core/gateway net/wire net/tlsnet net/client net/rpc net/rpc/actordbv1 net/rpc/actordbv1/actordbv1connect connectrpc.com/connect golang.org/x/net/netutil internal/host disk/osfile disk/pebblekv disk/losefs checkers workloads
 internal/nodetest:      internal/node disk core/proc core core/shard core/gateway disk/osfile disk/pebblekv checkers workloads
 internal/drill:         . core core/actor core/control core/journal core/proc core/shard net/client net/tlsnet disk disk/losefs disk/osfile internal/datadir internal/history internal/host internal/node internal/verify checkers workloads
 internal/backup:        core core/actor core/journal core/shard disk disk/osfile internal/datadir internal/history internal/verify internal/inspect internal/node github.com/cespare/xxhash/v2
@@ -111,6 +112,7 @@ github.com/rogpeppe/go-internal/testscript
 golang.org/x/tools/go/analysis/analysistest
 disk/disktest disk/simfile disk/memkv disk/osfile disk/losefs sim internal/proctest internal/nodetest workloads workloads/nexmark
 disk/pgkv disk/pgkv/pgtest disk/sqlitekv disk/kvfile
+github.com/jackc/pgx/v5 github.com/jackc/pgx/v5/pgconn
 core/sql/parse
 github.com/bufbuild/protocompile google.golang.org/protobuf/...
 `

@@ -26,7 +26,9 @@ type ServeConfig struct {
 	Dir    string
 	Listen string // host:port; port 0: a free one
 	Web    string // host:port for HTTP: commands by RPC, health, metrics; "": none
-	Shards int    // as in Config
+	// Postgres is host:port for PostgreSQL's clients; "": none.
+	Postgres string
+	Shards   int // as in Config
 	// Peers says where the cluster's nodes are, for whoever wants them reached
 	// elsewhere than cluster.json says; nil: there.
 	Peers map[proc.NodeID]string
@@ -49,7 +51,8 @@ type Server struct {
 	Net     *tlsnet.Net
 	Metrics *observe.Metrics
 
-	web    *web // or nil
+	web    *web    // or nil
+	pg     *pgFace // or nil
 	log    *slog.Logger
 	faults chan error    // of stores, found outside of any process's call
 	done   chan struct{} // closed when all has ended
@@ -83,6 +86,10 @@ func Serve(cfg ServeConfig) (*Server, error) {
 	if s.web, err = listenWeb(&cfg); err != nil {
 		return nil, errors.Join(err, s.Net.Close())
 	}
+	if s.pg, err = listenPostgres(&cfg); err != nil {
+		return nil, errors.Join(err, s.web.close(), s.Net.Close())
+	}
+	local := &locals{}
 	s.Metrics = observe.New(map[string]string{"node": fmt.Sprint(s.Net.Node()), "network": cfg.Network.Hash.String(), "go": runtime.Version()})
 	stores := &backends{dir: cfg.Dir, files: cfg.Network.The(control.Files), kv: cfg.Network.The(control.KV), fault: s.storeFault, openDir: cfg.OpenDir}
 	domain, err := trustDomain(cfg.Credentials.Source)
@@ -91,15 +98,16 @@ func Serve(cfg ServeConfig) (*Server, error) {
 			Dir: cfg.Dir, Node: s.Net.Node(), Shards: cfg.Shards, Kinds: cfg.Kinds, TrustDomain: domain,
 			OpenFiles: stores.openFiles, OpenKV: stores.openKV,
 			Shard: cfg.Network.ShardConfig(), Gateway: cfg.Network.GatewayConfig(),
-			Network: cfg.Network, Observe: s.Metrics.Observer, Remote: carriers{s.Net, s.web},
+			Network: cfg.Network, Observe: s.Metrics.Observer, Remote: carriers{s.Net, s.web, local},
 			Listen: func(n *Node) error {
 				s.web.start(n, s.Metrics.Handler(), reporter)
+				s.pg.start(n, local, s.Net.Node(), domain)
 				return s.Net.Start(n)
 			},
 		})
 	}
 	if err != nil {
-		return nil, errors.Join(err, s.web.close(), s.Net.Close())
+		return nil, errors.Join(err, s.pg.close(), s.web.close(), s.Net.Close())
 	}
 	s.Metrics.Watch(s.reports, s.Net.Stats)
 	s.others.Go(s.watchStores)
@@ -197,7 +205,7 @@ func (s *Server) renew(again func() (bool, error)) {
 // the last answers go out.
 func (s *Server) run() {
 	err := s.Node.Wait()
-	s.err = errors.Join(err, s.web.close(), s.Net.Close())
+	s.err = errors.Join(err, s.pg.close(), s.web.close(), s.Net.Close())
 	s.others.Wait()
 	close(s.done)
 }
@@ -221,6 +229,14 @@ func (s *Server) WebAddr() net.Addr {
 		return nil
 	}
 	return s.web.listener.Addr()
+}
+
+// PostgresAddr is where it listens for PostgreSQL's clients, nil if it does not.
+func (s *Server) PostgresAddr() net.Addr {
+	if s.pg == nil {
+		return nil
+	}
+	return s.pg.listener.Addr()
 }
 
 // Done is closed when the server has ended, by Close or by a fault.

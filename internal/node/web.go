@@ -151,14 +151,19 @@ func (w *web) close() error {
 	return err
 }
 
-// carriers bring frames to clients: those of HTTP, and all others.
+// carriers bring frames to clients: those of this process, of HTTP, and all others.
 type carriers struct {
-	net *tlsnet.Net
-	web *web
+	net    *tlsnet.Net
+	web    *web
+	locals *locals
 }
 
 // Send implements host.Transport.
 func (c carriers) Send(from, to proc.Addr, frame []byte) {
+	if to.Node == rpc.Node && to.Proc >= localFirst {
+		c.locals.send(to.Proc, frame)
+		return
+	}
 	if to.Node == rpc.Node && c.web != nil {
 		c.web.dispatcher.Receive(to.Proc, frame)
 		return

@@ -31,6 +31,9 @@ type Config struct {
 	// before the next of Addrs is asked: it may be stopped, or cut off from the
 	// others. 0: 1 s, and for ever with a single address.
 	Silence time.Duration
+	// Connect makes a connection to one of Addrs; nil: mutual TLS, by Source. Who is in
+	// the node's own process needs none.
+	Connect func(ctx context.Context, addr string) (Link, error)
 	// Limits of the connection; zero fields take the defaults.
 	Limits tlsnet.Limits
 	// Now is the machine's idea of the date, for certificates; nil: time.Now.
@@ -42,7 +45,7 @@ func (c *Config) Validate() error {
 	switch {
 	case len(c.Addrs) == 0:
 		return errors.New("client: no address to connect to")
-	case c.Source == nil:
+	case c.Source == nil && c.Connect == nil:
 		return errors.New("client: no identity: there is no plaintext mode")
 	case c.InFlight < 0 || c.InFlight > InFlightMax:
 		return fmt.Errorf("client: %d calls in flight, want at most %d", c.InFlight, InFlightMax)
@@ -88,10 +91,21 @@ const (
 	delayed              // in delayed: to be sent again at due
 )
 
+// A Link is a connection to a node, as tlsnet.Conn is one.
+type Link interface {
+	Node() tlsnet.Identity
+	// Send queues a frame for the process with this number; it waits while there is no
+	// room.
+	Send(ctx context.Context, to uint32, frame []byte) error
+	// Recv waits for the next frame or reset. After an error the link is of no use.
+	Recv() (tlsnet.Received, error)
+	Abort() // ends it at once
+	Close() error
+}
+
 // A Client sends commands to a node.
 type Client struct {
-	cfg    Config
-	dialer tlsnet.Dialer
+	cfg Config
 
 	wake    chan struct{} // there is something to write
 	room    chan struct{} // there is room for calls
@@ -111,7 +125,7 @@ type Client struct {
 	taken   int // calls that have not ended
 	bytes   int // of these
 	made    uint64
-	conn    *tlsnet.Conn
+	conn    Link
 	broken  error     // why there is no connection
 	heard   time.Time // an answer, or that nothing was asked
 	asks    []*statement
@@ -133,8 +147,18 @@ func Dial(ctx context.Context, cfg Config) (*Client, error) {
 		cfg.Silence = cmp.Or(cfg.Silence, silence)
 	}
 	cfg.Limits.ClientQueueFrames = queueFrames
+	if cfg.Connect == nil {
+		dialer := tlsnet.Dialer{Source: cfg.Source, Limits: cfg.Limits, Now: cfg.Now}
+		cfg.Connect = func(ctx context.Context, addr string) (Link, error) {
+			conn, err := dialer.Dial(ctx, addr)
+			if err != nil {
+				return nil, err
+			}
+			return conn, nil
+		}
+	}
 	c := &Client{
-		cfg: cfg, dialer: tlsnet.Dialer{Source: cfg.Source, Limits: cfg.Limits, Now: cfg.Now},
+		cfg:  cfg,
 		wake: make(chan struct{}, 1), room: make(chan struct{}, 1), closing: make(chan struct{}), ended: make(chan struct{}),
 	}
 	conn, err := c.dial(ctx)
@@ -148,10 +172,10 @@ func Dial(ctx context.Context, cfg Config) (*Client, error) {
 }
 
 // dial tries each address once.
-func (c *Client) dial(ctx context.Context) (*tlsnet.Conn, error) {
+func (c *Client) dial(ctx context.Context) (Link, error) {
 	var all []error
 	for range c.cfg.Addrs {
-		conn, err := c.dialer.Dial(ctx, c.cfg.Addrs[c.addr])
+		conn, err := c.cfg.Connect(ctx, c.cfg.Addrs[c.addr])
 		if err == nil {
 			return conn, nil
 		}

@@ -10,7 +10,7 @@ import (
 )
 
 // run keeps the client connected until it is closed.
-func (c *Client) run(conn *tlsnet.Conn) {
+func (c *Client) run(conn Link) {
 	defer close(c.ended)
 	failures := 0
 	for {
@@ -56,7 +56,7 @@ func (c *Client) sleep(d time.Duration) bool {
 }
 
 // use writes to a connection, and has it read, until it ends.
-func (c *Client) use(conn *tlsnet.Conn) error {
+func (c *Client) use(conn Link) error {
 	var failed error
 	read := make(chan struct{})
 	go func() {
@@ -96,7 +96,7 @@ func (c *Client) use(conn *tlsnet.Conn) error {
 
 // watch closes a connection to a node that says nothing for too long, and tells
 // whether it has when the reader has ended.
-func (c *Client) watch(conn *tlsnet.Conn, read <-chan struct{}) <-chan bool {
+func (c *Client) watch(conn Link, read <-chan struct{}) <-chan bool {
 	silent := make(chan bool, 1)
 	go func() {
 		for {
@@ -230,7 +230,7 @@ func (c *Client) lost(err error) {
 }
 
 // read takes what comes from a connection until it ends.
-func (c *Client) read(conn *tlsnet.Conn) error {
+func (c *Client) read(conn Link) error {
 	var done []*Call
 	for {
 		got, err := conn.Recv()

@@ -45,7 +45,7 @@ const (
 // begin starts a statement.
 func (c *Client) begin(a wire.Ask) (*statement, error) {
 	crand.Read(a.ID[:]) // documented never to fail
-	a.Op, a.Window = wire.Run, askWindow
+	a.Op, a.Window = max(a.Op, wire.Run), askWindow
 	s := &statement{ask: a, owes: true, signal: make(chan struct{}, 1)}
 	c.mu.Lock()
 	defer c.mu.Unlock()

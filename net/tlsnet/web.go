@@ -39,8 +39,12 @@ func NewWeb(source Source, authorize func(Identity) error, now func() time.Time)
 
 // TLSConfig is for an http.Server. A handshake that is refused fails with an
 // *Error; its text goes to the server's ErrorLog.
-func (w *Web) TLSConfig() *tls.Config {
-	c := w.policy.serverConfig(webProtocols...)
+func (w *Web) TLSConfig() *tls.Config { return w.TLSConfigOf(webProtocols...) }
+
+// TLSConfigOf is TLSConfig for who speaks these protocols; "" is a client that
+// negotiates none.
+func (w *Web) TLSConfigOf(protocols ...string) *tls.Config {
+	c := w.policy.serverConfig(protocols...)
 	c.NextProtos = slices.DeleteFunc(c.NextProtos, func(p string) bool { return p == "" })
 	c.DynamicRecordSizingDisabled = false // many small answers
 	return c
@@ -68,19 +72,25 @@ func (w *Web) ConnContext(ctx context.Context, _ net.Conn) context.Context {
 // the time, the bundle and the permissions as they are now. Its errors are of
 // type *Error.
 func (w *Web) Judge(r *http.Request) (Identity, error) {
+	return w.JudgeState(r.Context(), r.TLS, r.RemoteAddr)
+}
+
+// JudgeState is Judge for who speaks another protocol within TLSConfig's connections;
+// ctx may come from ConnContext.
+func (w *Web) JudgeState(ctx context.Context, state *tls.ConnectionState, place string) (Identity, error) {
 	fail := func(err error) (Identity, error) {
 		e := *asError(err, HandshakeFailed)
-		e.Place = r.RemoteAddr
+		e.Place = place
 		return Identity{}, &e
 	}
-	if r.TLS == nil {
+	if state == nil {
 		return fail(errorf(HandshakeFailed, "plaintext"))
 	}
-	chain := r.TLS.PeerCertificates
+	chain := state.PeerCertificates
 	if len(chain) == 0 {
 		return fail(&Error{Reason: NoCertificate})
 	}
-	j, _ := r.Context().Value(judgedKey{}).(*judged)
+	j, _ := ctx.Value(judgedKey{}).(*judged)
 	if j == nil { // a server without ConnContext
 		j = &judged{}
 	}

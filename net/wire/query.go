@@ -40,9 +40,10 @@ func (id AskID) String() string { return fmt.Sprintf("%x", id[:]) }
 type AskOp uint8
 
 const (
-	Run    AskOp = 1 + iota // a statement
-	More                    // of its replies, beginning with Next
-	Cancel                  // no more of them
+	Run      AskOp = 1 + iota // a statement
+	More                      // of its replies, beginning with Next
+	Cancel                    // no more of them
+	Describe                  // what a statement takes and returns: a head, and the end
 )
 
 // An Ask is a client's word about one statement.
@@ -53,7 +54,7 @@ type Ask struct {
 	Proc      uint32
 	Principal core.Principal
 
-	Batch   bool           // Run: others go first
+	Batch   bool           // Run: others go first; Describe is encoded as Run is
 	AtLeast core.Timestamp // Run: a read token, or 0: the answer's cut is that or later
 	After   core.Timestamp // Run of SUBSCRIBE: the changes after this cut, or 0: all rows first
 	Window  uint32         // Run, More: bytes of replies that may be under way
@@ -88,6 +89,7 @@ type Reply struct {
 	What   ReplyWhat
 
 	Columns []AnswerColumn // ReplyHead
+	Params  []string       // ReplyHead, when asked to Describe: types
 	Cut     core.Timestamp // all others
 	Batch   []byte         // ReplyRows
 	Weights []byte         // ReplyRows of a subscription
@@ -128,7 +130,7 @@ func (w *Writer) Ask(a *Ask) {
 	d = binary.AppendUvarint(d, uint64(a.Proc))
 	d = appendText(d, string(a.Principal))
 	switch a.Op {
-	case Run:
+	case Run, Describe:
 		d = append(d, flag(a.Batch))
 		d = binary.AppendVarint(d, int64(a.AtLeast))
 		d = binary.AppendVarint(d, int64(a.After))
@@ -170,7 +172,7 @@ func (r *Reader) Ask(a *Ask) bool {
 	a.Node, a.Proc = r.u32("node"), r.u32("process")
 	a.Principal = core.Principal(r.text("principal"))
 	switch a.Op {
-	case Run:
+	case Run, Describe:
 		a.Batch = r.bool("flags")
 		a.AtLeast = core.Timestamp(r.varint("at least"))
 		a.After = core.Timestamp(r.varint("after"))
@@ -238,6 +240,10 @@ func (w *Writer) Reply(p *Reply) {
 		for _, c := range p.Columns {
 			d = appendText(appendString(d, c.Name), c.Type)
 		}
+		d = binary.AppendUvarint(d, uint64(len(p.Params)))
+		for _, t := range p.Params {
+			d = appendText(d, t)
+		}
 		w.buf = d
 		return
 	}
@@ -281,6 +287,17 @@ func (r *Reader) Reply(p *Reply) bool {
 				return false
 			}
 			p.Columns = append(p.Columns, c)
+		}
+		if n = r.uvarint("parameters"); n > ParamsMax {
+			r.fail(fmt.Sprintf("%d parameters, the limit is %d", n, ParamsMax))
+			return false
+		}
+		for range n {
+			t := string([]byte(r.text("type")))
+			if r.err != nil {
+				return false
+			}
+			p.Params = append(p.Params, t)
 		}
 	case ReplyRows:
 		p.Cut = core.Timestamp(r.varint("cut"))

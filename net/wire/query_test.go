@@ -26,6 +26,7 @@ var someReplies = []Reply{
 	{ID: AskID{1}, Number: 4, What: ReplyDone, Cut: 79, Tag: "SELECT", Rows: 300},
 	{ID: AskID{2}, What: ReplyError, Cut: -1, Error: QueryError{State: "42703", Message: "no such column", Cure: "name another", Position: 12, Resumable: true}},
 	{ID: AskID{2}, What: ReplyError, Error: QueryError{State: "XX000", Position: -1}},
+	{ID: AskID{1}, What: ReplyHead, Columns: []AnswerColumn{{"item", "text"}}, Params: []string{"int8", "text[]"}},
 }
 
 func askFrame() []byte {

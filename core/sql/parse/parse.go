@@ -60,6 +60,34 @@ func All(text string) ([]tree.Statement, error) {
 	return all, nil
 }
 
+// A Part is a statement of a text that holds several.
+type Part struct {
+	At   int // where it begins in the text
+	Text string
+	Word string // its first, in lower case
+}
+
+// Split takes a text apart at its semicolons, and parses nothing.
+func Split(text string) ([]Part, error) {
+	tokens, err := scan(text)
+	if err != nil {
+		return nil, err
+	}
+	var parts []Part
+	for begin := 0; begin < len(tokens); {
+		end := begin
+		for end < len(tokens) && tokens[end].Token != pg.Token_ASCII_59 {
+			end++
+		}
+		if begin < end {
+			first, last := tokens[begin], tokens[end-1]
+			parts = append(parts, Part{int(first.Start), text[first.Start:last.End], strings.ToLower(text[first.Start:first.End])})
+		}
+		begin = end + 1
+	}
+	return parts, nil
+}
+
 // scan splits the text into tokens, without comments, within the limits.
 func scan(text string) ([]*pg.ScanToken, error) {
 	if len(text) > StatementBytesMax {

@@ -55,15 +55,17 @@ func reasons() map[string]string {
 		"internal/observe": "exports figures",
 		"net/tlsnet":       "sockets and certificates",
 		"net/rpc":          "the HTTP face",
+		"net/pgwire":       "the face for PostgreSQL's clients",
 		"net/client":       "the client package for programs outside",
 
-		"internal/history": "reads a directory without the engine, to judge it",
-		"internal/verify":  "judges a directory",
-		"internal/inspect": "shows a directory",
-		"internal/backup":  "copies a directory",
-		"internal/load":    "drives a node from outside",
-		"internal/bench":   "measures a node from outside",
-		"internal/drill":   "kills a node from outside",
+		"internal/history":  "reads a directory without the engine, to judge it",
+		"internal/verify":   "judges a directory",
+		"internal/inspect":  "shows a directory",
+		"internal/backup":   "copies a directory",
+		"workloads/nexmark": "events and queries of a benchmark",
+		"internal/load":     "drives a node from outside",
+		"internal/bench":    "measures a node from outside",
+		"internal/drill":    "kills a node from outside",
 	}
 }
 

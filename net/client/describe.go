@@ -1,0 +1,39 @@
+package client
+
+import (
+	"context"
+
+	"actordb/net/wire"
+)
+
+// A Description is what a statement takes and returns.
+type Description struct {
+	Params  []string            // types of $1, $2, …, as they are used
+	Columns []wire.AnswerColumn // of its rows; none: it has no rows
+	Tag     string              // its name, as SELECT
+}
+
+// Describe asks what a statement takes and returns, and runs nothing of it.
+func (c *Client) Describe(ctx context.Context, text string) (*Description, error) {
+	s, err := c.begin(wire.Ask{Op: wire.Describe, Text: text})
+	if err != nil {
+		return nil, err
+	}
+	defer c.leave(s)
+	d := &Description{}
+	for {
+		p, err := c.wait(ctx, s)
+		if err != nil {
+			return nil, err
+		}
+		switch p.What {
+		case wire.ReplyHead:
+			d.Params, d.Columns = p.Params, p.Columns
+		case wire.ReplyDone:
+			d.Tag = p.Tag
+			return d, nil
+		case wire.ReplyError:
+			return nil, sqlError(&p.Error, text)
+		}
+	}
+}
