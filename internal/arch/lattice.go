@@ -39,7 +39,7 @@ core/expr:              core/row core/sql/tree core/sql/sqlerr github.com/cockro
 core/sql/plan:          core/expr core/row core/sql/tree core/sql/sqlerr
 core/sql/lower:         core/expr core/flow core/row core/sql/plan core/sql/sqlerr core/sql/tree core/zset
 core/view:              core core/journal core/row core/zset core/sql/tree core/sql/sqlerr core/sql/plan core/sql/lower
-core/query:             core core/actor core/feed core/journal core/proc core/row core/zset core/sql/tree core/sql/sqlerr core/sql/parse core/sql/plan core/sql/lower core/view net/wire google.golang.org/protobuf/encoding/protowire
+core/query:             core core/actor core/seal core/feed core/journal core/proc core/row core/zset core/sql/tree core/sql/sqlerr core/sql/parse core/sql/plan core/sql/lower core/view net/wire google.golang.org/protobuf/encoding/protowire
 
 # the control plane
 core/control:           core core/proc core/seal core/journal core/shard core/gateway core/query github.com/google/go-jsonnet
