@@ -189,7 +189,7 @@ func (p *Process) work(a *ask) (more bool) {
 		p.refuse(a, p.failed)
 		return false
 	case a.stage == waits || a.stage == settles:
-		if p.cut < a.need || p.behind() {
+		if p.cut < a.need || p.behind() || p.learn.asking {
 			return false
 		}
 		if a.stage == settles {

@@ -10,7 +10,6 @@ import (
 	"actordb/core/actor"
 	"actordb/core/journal"
 	"actordb/core/sql/parse"
-	"actordb/core/sql/tree"
 	"actordb/core/view"
 )
 
@@ -61,15 +60,60 @@ func parseExecute(b []byte) (e execute, err error) {
 	return e, nil
 }
 
+// statements is the state of the catalog's actor: all that it has executed. Who cannot
+// read its events any more, since they were compacted, begins with it.
+type statements struct {
+	texts []string
+	bytes int
+}
+
+// statementsMax bounds the state, below what an actor may have.
+const statementsMax = actor.StateBytesMax - 64<<10
+
+func (s *statements) add(e execute) {
+	s.texts = append(s.texts, e.text)
+	s.bytes += len(e.text) + 8
+}
+
+func (s *statements) append(dst []byte) []byte {
+	for _, text := range s.texts {
+		dst = protowire.AppendString(protowire.AppendTag(dst, 1, protowire.BytesType), text)
+	}
+	return dst
+}
+
+func parseStatements(b []byte) (s statements, err error) {
+	for len(b) > 0 {
+		number, kind, n := protowire.ConsumeTag(b)
+		if n < 0 || number != 1 || kind != protowire.BytesType {
+			return s, errStatement
+		}
+		text, k := protowire.ConsumeString(b[n:])
+		if k < 0 {
+			return s, errStatement
+		}
+		s.add(execute{text: text})
+		b = b[n+k:]
+	}
+	return s, nil
+}
+
+func decide(s *statements, c execute, out []execute) ([]execute, *core.Refusal) {
+	if s.bytes+len(c.text) > statementsMax {
+		return nil, core.Refuse("the catalog has %d bytes of statements, the most that it can keep are %d", s.bytes, statementsMax)
+	}
+	return append(out, c), nil
+}
+
 // System is the type of the catalog's actor. Who sends it a command has made sure that
 // the catalog at the expected sequence allows the statement; one that it does not allow
 // has no effect, for everybody alike.
 func System() (actor.Kind, error) {
-	t, err := actor.Define(actor.Behavior[struct{}, execute, execute]{
+	t, err := actor.Define(actor.Behavior[statements, execute, execute]{
 		Type:          SystemType,
-		New:           func(core.ActorID) struct{} { return struct{}{} },
-		Decide:        func(_ *struct{}, c execute, out []execute) ([]execute, *core.Refusal) { return append(out, c), nil },
-		Evolve:        func(*struct{}, execute) {},
+		New:           func(core.ActorID) statements { return statements{} },
+		Decide:        decide,
+		Evolve:        (*statements).add,
 		EncodeCommand: func(dst []byte, c execute) (string, []byte) { return executeCommand, c.append(dst) },
 		DecodeCommand: func(name string, payload []byte) (execute, error) {
 			if name != executeCommand {
@@ -86,10 +130,10 @@ func System() (actor.Kind, error) {
 			}
 			return parseExecute(payload)
 		},
-		EncodeState:  func(dst []byte, _ *struct{}) []byte { return dst },
-		DecodeState:  func([]byte) (struct{}, error) { return struct{}{}, nil },
-		StateVersion: 1,
-		Policy:       actor.Policy{Light: true},
+		EncodeState:  func(dst []byte, s *statements) []byte { return s.append(dst) },
+		DecodeState:  parseStatements,
+		StateVersion: 2,
+		Policy:       actor.Policy{SnapshotEvery: 16},
 	})
 	if err != nil {
 		return nil, err
@@ -99,10 +143,9 @@ func System() (actor.Kind, error) {
 
 // A definition is a statement that the catalog has executed.
 type definition struct {
-	seq       core.Seq
-	at        core.Timestamp
-	statement tree.Statement // nil: it has no effect
-	after     *view.Catalog
+	seq   core.Seq
+	at    core.Timestamp
+	after *view.Catalog
 }
 
 // catalogs is the catalog through time.
@@ -137,6 +180,18 @@ func (c *catalogs) last() *view.Catalog {
 	return c.list[len(c.list)-1].after
 }
 
+// add puts a statement behind the others.
+func (c *catalogs) add(seq core.Seq, at core.Timestamp, text string) *view.Catalog {
+	d := definition{seq: seq, at: at, after: c.last()}
+	if statement, err := parse.One(text); err == nil {
+		if next := d.after.Clone(); next.Execute(statement) == nil {
+			d.after = next
+		}
+	}
+	c.list = append(c.list, d)
+	return d.after
+}
+
 // take notes the catalog's events of a block, and reports what was dropped.
 func (c *catalogs) take(b *journal.Block) (changed bool, dropped []string) {
 	for i := range b.Types {
@@ -151,16 +206,10 @@ func (c *catalogs) take(b *journal.Block) (changed bool, dropped []string) {
 			}
 			changed = true
 			before := c.last()
-			d := definition{seq: e.Seq, at: e.Committed, after: before}
-			if x, err := parseExecute(e.Payload); err == nil {
-				d.statement, _ = parse.One(x.text)
-			}
-			if next := before.Clone(); d.statement != nil && next.Execute(d.statement) == nil {
-				d.after = next
-			}
-			c.list = append(c.list, d)
+			x, _ := parseExecute(e.Payload) // else of no text, and no effect
+			after := c.add(e.Seq, e.Committed, x.text)
 			for _, name := range before.Names() {
-				if _, still := d.after.Lookup(name); !still {
+				if _, still := after.Lookup(name); !still {
 					dropped = append(dropped, name)
 				}
 			}

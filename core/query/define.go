@@ -31,7 +31,7 @@ const (
 // far as it is known, allows it.
 func (p *Process) defineNext(a *ask) (more bool) {
 	d := &p.define
-	if d.under != nil {
+	if d.under != nil || p.learn.asking {
 		return false // an answer will come, to this statement or to the one before
 	}
 	before := p.catalogs.last()
@@ -67,6 +67,9 @@ func (p *Process) repeat() {
 	if p.define.under != nil && p.now.Mono >= p.define.due {
 		p.transmit()
 	}
+	if p.learn.asking && p.now.Mono >= p.learn.due {
+		p.askCatalog()
+	}
 }
 
 // broken is told that frames to or from a peer may have been lost.
@@ -78,6 +81,10 @@ func (p *Process) broken(peer proc.Addr) {
 
 // answered takes the answer to the command.
 func (p *Process) answered(answer *core.Answer) {
+	if answer.Kind == core.Read {
+		p.learned(answer)
+		return
+	}
 	d := &p.define
 	a := d.under
 	if a == nil || answer.Session != d.command.Session || answer.Number != d.command.Number || answer.Kind != d.command.Kind {

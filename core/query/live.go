@@ -20,7 +20,7 @@ type kept struct {
 // while an inbox that must not lose anything is full: the feed's windows then hold
 // back the shards.
 func (p *Process) intake() (more bool) {
-	if p.failed != nil || p.behind() && p.waiting() {
+	if p.failed != nil || p.learn.asking || p.behind() && p.waiting() {
 		return false // first those that wait, with what is kept as of this cut
 	}
 	for range blocksAtOnce {
@@ -30,7 +30,10 @@ func (p *Process) intake() (more bool) {
 		}
 		b, ok := p.live.Next(p.now, p.out)
 		if !ok {
-			p.fail(p.live.Err())
+			if err := p.live.Err(); err != nil {
+				p.fail(err)
+				return false
+			}
 			p.reach(p.live.Cut())
 			return false
 		}
@@ -48,13 +51,6 @@ func (p *Process) intake() (more bool) {
 		}
 	}
 	return true
-}
-
-// fail ends the process's work for good: the live feed has no more.
-func (p *Process) fail(err error) {
-	if err != nil && p.failed == nil {
-		p.failed = err
-	}
 }
 
 // each calls f for all that follow the live feed, or will.

@@ -8,6 +8,7 @@
 //	runner.go    a job on its way through the blocks: by a scan, then by the live feed
 //	ask.go       a statement from its arrival to its end
 //	run.go       what each kind of statement does
+//	learn.go     a beginning where journals were compacted
 //	define.go    CREATE and DROP, as commands to the catalog's actor
 //	stream.go    replies, as many under way as the client has room for
 //
@@ -79,12 +80,13 @@ const (
 	markResumed  proc.Mark = "query.subscription-resumed"
 	markStreams  proc.Mark = "query.answer-sent-while-read"
 	markDropped  proc.Mark = "query.subscribed-view-dropped"
+	markAnew     proc.Mark = "query.live-feed-begun-anew"
 )
 
 // Marks lists the places of this package that tests want reached.
 func Marks() []proc.Mark {
 	return []proc.Mark{markScan, markNoLane, markRetarget, markHeld, markCutOff, markGone, markStrange, markAgain, markFull, markWaited,
-		markLate, markConflict, markForged, markKept, markResumed, markStreams, markDropped}
+		markLate, markConflict, markForged, markKept, markResumed, markStreams, markDropped, markAnew}
 }
 
 const (
@@ -112,6 +114,7 @@ type Process struct {
 	asks     map[wire.AskID]*ask
 	order    []*ask // by arrival
 	define   define
+	learn    learn
 	working  bool // the work timer is set
 	sweeping bool
 }
@@ -229,7 +232,7 @@ func (p *Process) pump() {
 		p.working = true
 		p.out.SetTimer(timerWork, p.now.Mono)
 	}
-	if len(p.order) > 0 && !p.sweeping {
+	if (len(p.order) > 0 || p.learn.asking) && !p.sweeping {
 		p.sweeping = true
 		p.out.SetTimer(timerSweep, p.now.Mono+sweepEvery)
 	}

@@ -373,3 +373,56 @@ func TestSQLInACluster(t *testing.T) {
 		}
 	}
 }
+
+// Where history was compacted away, queries that need it are refused; the catalog is still
+// known, to a process that begins anew as well.
+func TestSQLCompacted(t *testing.T) {
+	s := newSite(t)
+	s.kill()
+	s.change = func(c *ServeConfig) {
+		network, err := actordb.Network()
+		if err == nil {
+			c.Network, err = network.With("shard", 2, map[string]int64{"segment_bytes": 64 << 10, "block_bytes": 8 << 10, "checkpoint_bytes": 16 << 10, "compact_keep_bytes": 64 << 10})
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.serve()
+	c := s.dial(nil)
+	perform(t, c, `CREATE EVENT TYPE stream.sold (item text NOT NULL, n int8)`)
+	perform(t, c, `CREATE PROJECTION total AS SELECT sum(n) AS total FROM stream.sold`)
+	for compacted := false; !compacted; {
+		for i := range 200 {
+			if _, err := c.Append(t.Context(), core.ActorID(fmt.Sprintf("stream/%d", i)), core.AnySeq, sale(strings.Repeat("pear", 500), 1)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		rows, err := c.Query(t.Context(), `SELECT * FROM total`)
+		if err == nil {
+			for rows.Next() {
+			}
+			err = rows.Err()
+			rows.Close()
+		}
+		var e *client.SQLError
+		compacted = errors.As(err, &e) && e.State == "58030"
+		if err != nil && !compacted {
+			t.Fatal(err)
+		}
+	}
+	for range 2 {
+		if got := asked(t, c, `SELECT name FROM system.relations ORDER BY name`); fmt.Sprint(got) != "[projections.total stream.sold]" {
+			t.Errorf("the catalog has %v", got)
+		}
+		if e := declined(t, c, `SELECT * FROM total`); e.State != "58030" || !strings.Contains(e.Message, "were compacted away: keep more of the journal") {
+			t.Error(e)
+		}
+		s.kill()
+		s.serve()
+	}
+	perform(t, c, `CREATE PROJECTION another AS SELECT 1 AS one`)
+	if got := asked(t, c, `SELECT one FROM another`); fmt.Sprint(got) != "[1]" {
+		t.Error(got)
+	}
+}
