@@ -105,6 +105,10 @@ func TestPgx(t *testing.T) {
 		Scan(&f, &b, &list, &nothing, &d, &u); err != nil || f != 1.5 || !bytes.Equal(b, []byte{0, 255}) || len(list) != 2 || nothing != nil || d != "12.5" {
 		t.Fatalf("%v %x %v %v %q %q %v", f, b, list, nothing, d, u, err)
 	}
+	var empty *string
+	if err := c.QueryRow(t.Context(), `SELECT ''::text`).Scan(&empty); err != nil || empty == nil || *empty != "" {
+		t.Errorf("an empty text: %v %v", empty, err)
+	}
 	var wrong *pgconn.PgError
 	if _, err := c.Exec(t.Context(), `SELECT é, nothing FROM totals`); !errors.As(err, &wrong) || wrong.Code != "42703" || wrong.Position != 8 {
 		t.Errorf("%+v", err)
