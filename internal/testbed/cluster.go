@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"slices"
 
 	"actordb"
 	"actordb/checkers"
@@ -153,6 +154,11 @@ func (r *run) buildShard(id core.ShardID, replica *shard.Replica) error {
 			if w.Did == shard.Forgot {
 				store.gone() // the journal was made void
 			}
+			if store.haunts {
+				w.Terms, w.Voters, w.Leaving = slices.Clone(w.Terms), slices.Clone(w.Voters), slices.Clone(w.Leaving)
+				store.ghost = append(store.ghost, w)
+				return
+			}
 			r.watched(w)
 		}
 		c.Fresh = !store.begun
@@ -233,6 +239,19 @@ func (r *run) tap(incarnation uint64, a shard.Applied) {
 	r.slotsOf(&a)
 }
 
+// exorcise tells what a replica that came back did, once it counts.
+func (r *run) exorcise(w *shard.Watched) {
+	for _, s := range r.disks.stores {
+		if s.haunts && s.identity.Shard == w.Shard && slices.Contains(w.Voters, s.identity.Replica) {
+			s.haunts = false
+			for _, did := range s.ghost {
+				r.watched(did)
+			}
+			s.ghost = nil
+		}
+	}
+}
+
 // deeds are the checkers' names of what replicas do.
 var deeds = map[shard.Deed]string{shard.Recovered: checkers.Recovered, shard.Forgot: checkers.Forgot, shard.Configured: checkers.Configured,
 	shard.Appended: checkers.Appended, shard.Voted: checkers.Voted, shard.Promised: checkers.Promised, shard.Led: checkers.Led, shard.Took: checkers.Took,
@@ -244,6 +263,9 @@ func (r *run) watched(w shard.Watched) {
 		Entry: w.Entry, Digest: w.Digest, For: w.For, Terms: w.Terms, Voters: w.Voters, Leaving: w.Leaving}
 	r.raft.Add(&record)
 	r.owner.Add(&record)
+	if w.Did == shard.Configured {
+		r.exorcise(&w)
+	}
 	if w.Did == shard.Voted {
 		r.voted(w.Shard, w.Replica)
 	}

@@ -26,8 +26,10 @@ type store struct {
 	kv       *memkv.Sim
 	atlas    *simfile.Atlas
 
-	alone   bool // there is no other replica
-	begun   bool // its journal has been opened once
+	alone   bool            // there is no other replica
+	begun   bool            // its journal has been opened once
+	ghost   []shard.Watched // of a replica that was removed and came back as if it were new: what it did while nobody counts on it
+	haunts  bool
 	retired bool // its replica was removed from the group, and does nothing any more
 
 	faults  simfile.Faults

@@ -171,8 +171,8 @@ func (g *regrouper) choose(r *shard.Roster) bool {
 	if len(voters) == 0 || r.Highest+1 >= laterReplicas {
 		return false
 	}
-	if g.ghost = g.rand.IntN(5) == 0; g.ghost {
-		m, ok := g.run.revive(g.shard, g.rand)
+	if g.ghost = g.rand.IntN(3) == 0 && g.run.removed(g.shard); g.ghost {
+		m, ok := g.run.revive(g.shard)
 		g.comes, g.goes = m, 0
 		return ok
 	}
@@ -233,15 +233,20 @@ func (r *run) retire(id core.ShardID, replica uint64) {
 	})
 }
 
+// removed tells whether a replica of the shard was taken away.
+func (r *run) removed(id core.ShardID) bool {
+	return slices.ContainsFunc(r.disks.stores, func(s *store) bool { return s.identity.Shard == id && s.retired })
+}
+
 // revive starts a replica again that was removed, as if it were new.
-func (r *run) revive(id core.ShardID, random *rand.Rand) (*shard.Member, bool) {
+func (r *run) revive(id core.ShardID) (*shard.Member, bool) {
 	for _, s := range r.disks.stores {
-		if s.identity.Shard != id || !s.retired || random.IntN(2) == 0 {
+		if s.identity.Shard != id || !s.retired {
 			continue
 		}
 		r.world.After(0, "a replica comes back", func() {
 			r.world.CrashProc(s.addr)
-			s.retired, s.begun = false, false
+			s.retired, s.begun, s.haunts, s.ghost = false, false, true, nil
 			s.kv.Lose()
 			s.files.Wipe()
 			r.world.RestartProc(s.addr)
