@@ -25,6 +25,11 @@ import (
 type clusterCommands struct {
 	Create clusterCreateCommand `cmd:"" help:"Make the directories of a new cluster: an authority, each node's, an identity for a client."`
 	Run    clusterRunCommand    `cmd:"" help:"Run all nodes of a cluster on this machine, each in a process of its own, to try it out."`
+	Status clusterStatusCommand `cmd:"" help:"Where slots and replicas are."`
+	Move   clusterMoveCommand   `cmd:"" help:"Move slots, with their actors, from one shard to another while both serve."`
+	Join   clusterJoinCommand   `cmd:"" help:"Make the directory of one more node."`
+	Enlist clusterEnlistCommand `cmd:"" help:"Take a node's replicas into their groups."`
+	Drain  clusterDrainCommand  `cmd:"" help:"Take a node's replicas out of their groups."`
 }
 
 type clusterCreateCommand struct {
@@ -79,8 +84,8 @@ Kill one of the processes that it names, and the others go on; it is started aga
 
 // Run implements the command.
 func (c *clusterRunCommand) Run() error {
-	if c.Nodes < 1 || c.Nodes > datadir.NodesMax {
-		return usage("--nodes %d: want 1 to %d", c.Nodes, datadir.NodesMax)
+	if c.Nodes < 1 || c.Nodes > datadir.FirstNodesMax {
+		return usage("--nodes %d: want 1 to %d", c.Nodes, datadir.FirstNodesMax)
 	}
 	first := filepath.Join(c.Dir, "node-1")
 	cluster, err := datadir.ReadCluster(first)

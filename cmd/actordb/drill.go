@@ -31,6 +31,7 @@ type drillCommand struct {
 	Shards   int           `default:"2" help:"Shards of the node."`
 	Stage    []string      `placeholder:"NAME" help:"Just these: small, compacted (small segments, so that kills meet rotations, checkpoints, compactions), large, large-compacted (recovery of large journals)."`
 	Nodes    int           `default:"1" placeholder:"N" help:"3 or more: a cluster, whose nodes are killed, stopped and cut off from each other in turn, for --duration."`
+	Moves    bool          `help:"With --nodes: no faults; slots move, a node joins, another one is drained, under load, and what that adds to latencies is printed."`
 	Stop     time.Duration `default:"20s" help:"With --nodes: how long a stopped node stays so."`
 	Plant    string        `placeholder:"ID" help:"Drill a node with a planted bug (experiments/mutants): the drill has to find it. Needs the source tree and the go command."`
 	Out      string        `placeholder:"DIR" help:"Write drill.json, and each start as a line of drill.csv, there."`
@@ -48,6 +49,7 @@ Examples:
     actordb drill --kills 200
     actordb drill --kills 6 --plant ZD1
     actordb drill --nodes 3 --duration 5m
+    actordb drill --nodes 3 --moves
 
 Exit codes: 0 every law holds, 1 one is broken or could not be judged, 2 wrong usage, 4 the machine failed.`
 }
@@ -126,7 +128,7 @@ func (c *drillCommand) Run() (err error) {
 // cluster drills several nodes.
 func (c *drillCommand) cluster(one *drill.Config, keep *bool) error {
 	cfg := drill.ClusterConfig{Program: one.Program, Dir: one.Dir, Seed: c.Seed, Nodes: c.Nodes, Shards: c.Shards, Clients: c.Clients,
-		Workloads: one.Workloads, Duration: cmp.Or(c.Duration, time.Minute), Stop: c.Stop, Rest: 2 * time.Second}
+		Workloads: one.Workloads, Duration: cmp.Or(c.Duration, time.Minute), Stop: c.Stop, Moves: c.Moves, Rest: 2 * time.Second}
 	if err := cfg.Validate(); err != nil {
 		return usage("%w", err)
 	}
@@ -169,6 +171,15 @@ func printClusterDrill(w io.Writer, r *drill.ClusterReport, kept bool) {
 		t.AppendRow(table.Row{s.Fault, s.Faults, s.Gaps, fmt.Sprintf("%.0f", s.MedianMS), fmt.Sprintf("%.0f", s.MaxMS)})
 	}
 	t.Render()
+	if len(r.Latencies) > 0 {
+		t = newTable(w)
+		t.AppendHeader(table.Row{"appends of a probe", "changes", "each in, ms", "appends", "ms: median", "p99", "max", "added p99"})
+		for _, l := range r.Latencies {
+			t.AppendRow(table.Row{l.When, l.Changes, fmt.Sprintf("%.0f", l.Took), l.Appends, fmt.Sprintf("%.1f", l.P50), fmt.Sprintf("%.1f", l.P99),
+				fmt.Sprintf("%.1f", l.Max), fmt.Sprintf("%+.1f", l.P99-r.Latencies[0].P99)})
+		}
+		t.Render()
+	}
 	printVerdict(w, r.Verdict, r.Checks)
 	if kept {
 		fmt.Fprintf(w, "  the nodes' directories: %s\n", r.Dir)

@@ -206,6 +206,9 @@ func (s *Shard) door(c *core.Command, trusted bool, slot core.Slot) (core.Code, 
 			return core.CodeMalformed, "the actor names another shard"
 		}
 	} else if !s.owns(slot) {
+		if s.phase != phaseServing || !s.leading {
+			return core.CodeNotLeader, "" // what it knows may be long past, and who leads knows better
+		}
 		return core.CodeWrongShard, ""
 	}
 	switch c.Kind {

@@ -8,7 +8,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"slices"
 
 	"actordb/core"
 	"actordb/core/proc"
@@ -22,8 +21,11 @@ const (
 	ClusterVersion = 1
 	// OwnIdentityDir is where a node of a cluster keeps its certificate by default.
 	OwnIdentityDir = "identity"
-	// NodesMax bounds the nodes of a cluster in which every node has every shard.
-	NodesMax = 7
+	// NodesMax bounds the nodes of a cluster in which every node has every shard, those
+	// that have come and gone among them.
+	NodesMax = 15
+	// FirstNodesMax bounds those of a new one: a group has as many voters.
+	FirstNodesMax = 7
 
 	clusterBytesMax = 1 << 16
 )
@@ -120,8 +122,8 @@ func (c *Cluster) Belongs(id *Identity, dir string) error {
 	switch {
 	case c.Cluster != id.Cluster:
 		return &IdentityError{Path: path, Reason: fmt.Sprintf("is of cluster %.8s, the directory of %.8s: it was copied from elsewhere", c.Cluster, id.Cluster), Mismatch: true}
-	case !slices.Equal(c.Members(), id.Members):
-		return &IdentityError{Path: path, Reason: fmt.Sprintf("names the nodes %v, the directory was made for %v: members do not change by editing", c.Members(), id.Members), Mismatch: true}
+	case c.Addr(id.Node) == "":
+		return &IdentityError{Path: path, Reason: fmt.Sprintf("names the nodes %v, the directory is node %d's: copy the file of a node that knows it (actordb cluster join writes it)", c.Members(), id.Node), Mismatch: true}
 	}
 	return nil
 }

@@ -51,7 +51,7 @@ type Identity struct {
 	Cluster  string        `json:"cluster"` // 16 bytes, hexadecimal
 	Node     proc.NodeID   `json:"node"`
 	Shards   int           `json:"shards"`
-	Members  []proc.NodeID `json:"members,omitempty"`  // the cluster's nodes, ascending; none: it is alone
+	Members  []proc.NodeID `json:"members,omitempty"`  // the nodes that the cluster was made of, ascending; a later one has a greater number; none: it is alone
 	Secret   string        `json:"secret"`             // 32 bytes, hexadecimal: feeds the salts of personal columns
 	Restored *Restored     `json:"restored,omitempty"` // a backup it was made from
 	Sum      string        `json:"sum,omitempty"`      // CRC-32C of the fields before, hexadecimal
@@ -166,7 +166,7 @@ func ParseIdentity(path string, b []byte) (*Identity, error) {
 	if id.Sum != "" && id.Sum != id.sum() {
 		return nil, wrong("its checksum says %s, its content %s", id.Sum, id.sum())
 	}
-	if len(id.Members) > NodesMax || len(id.Members) > 0 && !slices.Contains(id.Members, id.Node) {
+	if len(id.Members) > NodesMax || len(id.Members) > 0 && !slices.Contains(id.Members, id.Node) && id.Node < id.Members[len(id.Members)-1] {
 		return nil, wrong("node %d of the nodes %v", id.Node, id.Members)
 	}
 	if id.Shards < 1 || id.Shards > ShardsMax {

@@ -40,6 +40,7 @@ type ClusterConfig struct {
 	Duration  time.Duration
 	Stop      time.Duration // how long a stopped node stays so
 	Rest      time.Duration // between a fault and the next, up to twice as long; it lets what fell behind catch up
+	Moves     bool          // no faults, but changes of the cluster (moves.go)
 	// Struck is told of each fault; may be nil.
 	Struck func(fault string, after time.Duration)
 }
@@ -47,8 +48,8 @@ type ClusterConfig struct {
 // Validate reports the first thing wrong with c.
 func (c *ClusterConfig) Validate() error {
 	switch {
-	case c.Nodes < 3 || c.Nodes > datadir.NodesMax:
-		return fmt.Errorf("drill: %d nodes, want 3 to %d: fewer do not stand for each other", c.Nodes, datadir.NodesMax)
+	case c.Nodes < 3 || c.Nodes > datadir.FirstNodesMax:
+		return fmt.Errorf("drill: %d nodes, want 3 to %d: fewer do not stand for each other", c.Nodes, datadir.FirstNodesMax)
 	case c.Duration <= 0 || c.Stop <= 0 || c.Rest <= 0:
 		return errors.New("drill: durations must be positive")
 	}
@@ -77,6 +78,7 @@ type ClusterReport struct {
 	Faults      map[string]int `json:"faults"`
 	Gaps        []Gap          `json:"gaps"` // one for each fault and shard
 	Summary     []GapSummary   `json:"summary"`
+	Latencies   []Latency      `json:"latencies,omitempty"` // with Moves
 	WallSeconds float64        `json:"wall_seconds"`
 }
 
@@ -130,6 +132,7 @@ type cluster struct {
 	auditor  tlsnet.Source
 	probes   []*probe
 	strikes  []strike
+	changing *changing
 }
 
 // strike is a fault from its beginning to when the cluster is whole again.
@@ -143,6 +146,7 @@ type strike struct {
 // acknowledged.
 type probe struct {
 	acks []time.Duration
+	took []time.Duration // of each, from asking on
 	err  error
 }
 
@@ -168,7 +172,9 @@ func RunCluster(ctx context.Context, cfg ClusterConfig) (*ClusterReport, error) 
 	if c.appender != nil {
 		ops = append(workloads.Collect(c.records), c.appender.ops...)
 		c.out.count(ops)
-		c.measure()
+		if c.measure(); c.cfg.Moves {
+			c.out.Latencies = c.latencies()
+		}
 	}
 	if err == nil {
 		err = c.judge(ctx, ops)
@@ -275,8 +281,12 @@ func (c *cluster) prepare(ctx context.Context) error {
 func (c *cluster) start(ctx context.Context, m *member) error {
 	peers := map[proc.NodeID]string{}
 	for _, other := range c.members {
-		if other != m {
-			peers[other.id] = other.from[c.index(m)].addr()
+		switch way := other.from[c.index(m)]; {
+		case other == m:
+		case way == nil: // it came later
+			peers[other.id] = other.front.addr()
+		default:
+			peers[other.id] = way.addr()
 		}
 	}
 	v, err := begin(c.cfg.Program, &order{Dir: m.dir, Undo: m.undo, Identity: filepath.Join(m.dir, datadir.OwnIdentityDir),
@@ -315,7 +325,11 @@ func (c *cluster) strikeAll(ctx context.Context) error {
 	err := c.settle(ctx)
 	begun := time.Now()
 	for n := 0; err == nil && time.Since(begun) < c.cfg.Duration; n++ {
-		err = c.strike(ctx, n)
+		if c.cfg.Moves {
+			err = c.change(ctx, n)
+		} else {
+			err = c.strike(ctx, n)
+		}
 	}
 	if err == nil {
 		err = c.rest(ctx)
@@ -342,6 +356,7 @@ func (c *cluster) probe(ctx context.Context, i int, p *probe) error {
 		x := &appending{}
 		x.Done = func(*client.Call) { c.appender.ended(x); done <- struct{}{} }
 		c.appender.begin(x, c.appender.streams[i], probeBytes)
+		began := time.Now()
 		if err := cl.Go(ctx, &x.Call); err != nil {
 			return err
 		}
@@ -356,6 +371,7 @@ func (c *cluster) probe(ctx context.Context, i int, p *probe) error {
 			return x.Err
 		}
 		p.acks = append(p.acks, time.Since(c.epoch))
+		p.took = append(p.took, time.Since(began))
 		time.Sleep(probeEvery)
 	}
 	return nil
@@ -520,6 +536,9 @@ func (c *cluster) rest(ctx context.Context) error {
 
 // end ends what still runs.
 func (c *cluster) end() (err error) {
+	if c.changing != nil {
+		c.changing.client.Close()
+	}
 	for _, m := range c.members {
 		if m.victim != nil {
 			err = errors.Join(err, m.victim.kill())
@@ -652,8 +671,11 @@ func (c *cluster) measure() {
 			}
 		}
 	}
-	for _, fault := range faults {
+	for _, fault := range append(faults[:], didMove, didJoin, didDrain) {
 		list := byFault[fault]
+		if c.out.Faults[fault] == 0 {
+			continue
+		}
 		slices.Sort(list)
 		s := GapSummary{Fault: fault, Faults: c.out.Faults[fault], Gaps: len(list)}
 		if len(list) > 0 {

@@ -39,8 +39,8 @@ func (c *NewCluster) ClientDir() string { return filepath.Join(c.Dir, "client") 
 
 // Create makes the directories. What stands there already is not touched.
 func (c *NewCluster) Create() error {
-	if n := len(c.Addrs); n < 1 || n > datadir.NodesMax {
-		return fmt.Errorf("a cluster of %d nodes: want 1 to %d; 3 or 5 survive the loss of 1 or 2", n, datadir.NodesMax)
+	if n := len(c.Addrs); n < 1 || n > datadir.FirstNodesMax {
+		return fmt.Errorf("a cluster of %d nodes: want 1 to %d; 3 or 5 survive the loss of 1 or 2", n, datadir.FirstNodesMax)
 	}
 	if c.Shards < 0 || c.Shards > datadir.ShardsMax {
 		return fmt.Errorf("%d shards: want 1 to %d", c.Shards, datadir.ShardsMax)
@@ -72,7 +72,7 @@ func (c *NewCluster) Create() error {
 			return err
 		}
 	}
-	svid, err := ca.Issue(tlsnet.ClientID(c.Domain, "admin"), tlsnet.CertificateLifetimeMax)
+	svid, err := ca.Issue(tlsnet.ClientID(c.Domain, AdminClient), tlsnet.CertificateLifetimeMax)
 	if err == nil {
 		err = tlsnet.SaveIdentity(c.ClientDir(), svid, ca.Bundle())
 	}
@@ -116,7 +116,7 @@ func (c *Config) placement() (*shard.Placement, error) {
 	if len(members) == 0 {
 		members = []proc.NodeID{c.Node}
 	}
-	if !slices.Contains(members, c.Node) {
+	if !slices.Contains(members, c.Node) && c.Node < members[len(members)-1] {
 		return nil, fmt.Errorf("node: node %d is none of the cluster's nodes %v", c.Node, members)
 	}
 	var groups [][]shard.Replica
@@ -131,10 +131,80 @@ func (c *Config) placement() (*shard.Placement, error) {
 	return shard.SpreadGroups(groups)
 }
 
+// locate says where a replica of a shard is that a node has got which came later: nodes
+// have numbers of their own for ever, and replicas their nodes' numbers.
+// Groups of fewer than three do not change.
+func (c *Config) locate() shard.Locator {
+	if len(c.Members) < 3 {
+		return nil
+	}
+	return c.located
+}
+
+func (c *Config) located(id core.ShardID, replica uint64, node proc.NodeID) shard.Replica {
+	return shard.Replica{ID: replica, Addr: control.ShardAt(node, int(id)), Peer: c.clusterPeers() + fmt.Sprint(node)}
+}
+
+// AddNode makes the directory of a node that is to join a cluster, beside those that
+// Create made, and tells the others' directories where it will listen.
+func (c *NewCluster) AddNode(addr string) (proc.NodeID, error) {
+	first := c.NodeDir(1)
+	cluster, err := datadir.ReadCluster(first)
+	if err == nil && cluster == nil {
+		err = fmt.Errorf("%s: no cluster was made there", c.Dir)
+	}
+	if err != nil {
+		return 0, err
+	}
+	old, err := datadir.Read(first)
+	if err != nil {
+		return 0, err
+	}
+	host, _, err := net.SplitHostPort(addr)
+	switch {
+	case err != nil:
+		return 0, fmt.Errorf("%s: %w; want host:port", addr, err)
+	case len(old.Members) < 3:
+		return 0, fmt.Errorf("a cluster of %d nodes keeps its members: only one of three or more can be joined", len(old.Members))
+	case len(cluster.Nodes) >= datadir.NodesMax:
+		return 0, fmt.Errorf("the cluster has had %d nodes, the limit is %d", len(cluster.Nodes), datadir.NodesMax)
+	}
+	ca, err := tlsnet.LoadCA(filepath.Join(c.Dir, datadir.AuthorityDir))
+	if err != nil {
+		return 0, err
+	}
+	m := datadir.Member{Node: cluster.Nodes[len(cluster.Nodes)-1].Node + 1, Addr: addr}
+	cluster.Nodes = append(cluster.Nodes, m)
+	id, err := datadir.Fresh(m.Node, old.Shards)
+	if err != nil {
+		return 0, err
+	}
+	id.Cluster, id.Members = old.Cluster, old.Members
+	dir := c.NodeDir(m.Node)
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return 0, err
+	}
+	svid, err := ca.Issue(tlsnet.NodeID(ca.TrustDomain(), m.Node), tlsnet.CertificateLifetimeMax, host)
+	if err == nil {
+		err = tlsnet.SaveIdentity(filepath.Join(dir, datadir.OwnIdentityDir), svid, ca.Bundle())
+	}
+	if err == nil {
+		err = id.Write(dir)
+	}
+	for i := range cluster.Nodes {
+		if other := c.NodeDir(cluster.Nodes[i].Node); err == nil {
+			if _, missing := os.Stat(other); missing == nil {
+				err = cluster.Write(other)
+			}
+		}
+	}
+	return m.Node, err
+}
+
 // replica is the id in Raft of a node's replicas. A node that is alone has always
 // been 1, whatever its number.
 func (c *Config) replica(node proc.NodeID) uint64 {
-	if len(c.Members) <= 1 {
+	if len(c.Members) == 0 || len(c.Members) == 1 && c.Members[0] == node {
 		return 1
 	}
 	return uint64(node)

@@ -37,6 +37,9 @@ const (
 	// DevNode is its number, DevClient the name of its one client.
 	DevNode   = 1
 	DevClient = "dev"
+	// AdminClient is the first client of a cluster. Both are operators: they move slots
+	// and replicas.
+	AdminClient = "admin"
 
 	devNodeTTL      = 24 * time.Hour
 	devClientTTL    = tlsnet.CertificateLifetimeMax

@@ -149,7 +149,7 @@ func (c *Config) network() (*control.Network, error) {
 
 func (n *Node) startGateway(network *control.Network, placement *shard.Placement) (err error) {
 	g := n.cfg.Gateway
-	g.Placement, g.ClusterPeers = placement, n.cfg.clusterPeers()
+	g.Placement, g.ClusterPeers, g.Locate = placement, n.cfg.clusterPeers(), n.cfg.locate()
 	if network.Has(control.Query) {
 		g.Query = control.QueryAt(n.cfg.Node)
 	}
@@ -201,6 +201,7 @@ func (n *Node) openKV(id core.ShardID, s *host.Storage) (err error) {
 
 func (n *Node) startShard(id core.ShardID, placement *shard.Placement, who *datadir.Identity, store host.Storage) error {
 	c := n.cfg.Shard
+	c.Locate = n.cfg.locate()
 	c.Shard, c.Placement, c.TrustedPeers, c.Operators = id, placement, n.cfg.clusterPeers(), n.cfg.Operators
 	system, err := query.System()
 	if err != nil {

@@ -5,11 +5,14 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"os"
+	"path/filepath"
 	"runtime"
 	"sync"
 	"time"
 
 	"actordb"
+	"actordb/core"
 	"actordb/core/actor"
 	"actordb/core/control"
 	"actordb/core/proc"
@@ -98,7 +101,8 @@ func Serve(cfg ServeConfig) (*Server, error) {
 			Dir: cfg.Dir, Node: s.Net.Node(), Shards: cfg.Shards, Kinds: cfg.Kinds, TrustDomain: domain,
 			OpenFiles: stores.openFiles, OpenKV: stores.openKV,
 			Shard: cfg.Network.ShardConfig(), Gateway: cfg.Network.GatewayConfig(),
-			Network: cfg.Network, Observe: s.Metrics.Observer, Remote: carriers{s.Net, s.web, local},
+			Operators: []core.Principal{core.Principal(tlsnet.ClientID(domain, AdminClient)), core.Principal(tlsnet.ClientID(domain, DevClient))},
+			Network:   cfg.Network, Observe: s.Metrics.Observer, Remote: carriers{s.Net, s.web, local},
 			Listen: func(n *Node) error {
 				s.web.start(n, s.Metrics.Handler(), reporter)
 				s.pg.start(n, local, s.Net.Node(), domain)
@@ -111,6 +115,7 @@ func Serve(cfg ServeConfig) (*Server, error) {
 	}
 	s.Metrics.Watch(s.reports, s.Net.Stats)
 	s.others.Go(s.watchStores)
+	s.others.Go(func() { s.watchCluster(cfg.Dir) })
 	if cfg.Credentials.Renew != nil {
 		s.others.Go(func() { s.renew(cfg.Credentials.Renew) })
 	}
@@ -171,6 +176,38 @@ func (s *Server) watchStores() {
 	case fault := <-s.faults:
 		s.Node.host.Stop(fault)
 	case <-s.Node.Done():
+	}
+}
+
+// clusterEvery is how often cluster.json is looked at, which is how a node learns of
+// those that come later.
+const clusterEvery = 250 * time.Millisecond
+
+// watchCluster makes nodes known that come to the cluster.
+func (s *Server) watchCluster(dir string) {
+	path := filepath.Join(dir, datadir.ClusterFile)
+	look := time.NewTicker(clusterEvery)
+	defer look.Stop()
+	var seen time.Time
+	for {
+		if info, err := os.Stat(path); err == nil && !info.ModTime().Equal(seen) {
+			seen = info.ModTime()
+			c, err := datadir.ReadCluster(dir)
+			if err != nil || c == nil {
+				s.log.Warn("the file of the cluster's nodes cannot be read: nodes that came are not known", "err", err)
+				continue
+			}
+			for _, m := range c.Nodes {
+				if err := s.Net.AddPeer(m.Node, m.Addr); err != nil {
+					s.log.Warn("a node of the cluster's file cannot be known", "err", err)
+				}
+			}
+		}
+		select {
+		case <-look.C:
+		case <-s.Node.Done():
+			return
+		}
 	}
 }
 

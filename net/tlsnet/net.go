@@ -154,6 +154,25 @@ func (n *Net) Start(local Local) error {
 	return nil
 }
 
+// AddPeer makes another node known, unless it is: it came to the cluster after this one
+// began. An error names the number that is none.
+func (n *Net) AddPeer(id proc.NodeID, addr string) error {
+	if id == 0 || id >= ClientNodes {
+		return fmt.Errorf("tlsnet: peer %d at %s: nodes are numbered from 1 to %d", id, addr, ClientNodes-1)
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if id == n.node || n.peers[id] != nil || n.closed {
+		return nil
+	}
+	p := &peer{node: id, addr: addr, out: newQueue(n.node, n.limits.QueueFrames, n.limits.QueueBytes, n.limits.Routes, nil)}
+	n.peers[id] = p
+	if n.started {
+		n.running.Go(func() { n.keep(p) })
+	}
+	return nil
+}
+
 // Send queues a frame for a process of another node, or for a client of this
 // one, and gives its bytes away. It never waits (T3).
 func (n *Net) Send(from, to proc.Addr, frame []byte) {
