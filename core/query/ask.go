@@ -217,6 +217,7 @@ func (p *Process) work(a *ask) (more bool) {
 
 // done ends a statement well.
 func (p *Process) done(a *ask, cut core.Timestamp) {
+	p.charge(a)
 	p.end(a)
 	p.reply(a, &wire.Reply{What: wire.ReplyDone, Cut: cut, Tag: tagOf(a.statement), Rows: a.rows})
 }

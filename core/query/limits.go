@@ -13,21 +13,25 @@ import (
 type Limits struct {
 	Statements    int // that wait, run or are being read, of all clients
 	Subscriptions int // of these
+	Promoted      int // views that are kept though nobody said so
 	Scans         int // of the journals at once, for queries, new views and new subscriptions
 	MemoryBytes   int // that the circuits of one statement may hold
 	InboxBytes    int // of blocks that wait for one view or subscription
 	WindowBytes   int // of replies under way to one client for one statement, whatever it allows
 	FeedWindow    int // bytes of each shard's blocks, held and under way, of the live feed and of each scan
 
+	Prices view.Prices // by which views are promoted and demoted
+
 	Wait  proc.Tick      // for a cut; then the statement is refused
 	Idle  proc.Tick      // a client that says nothing for so long is given up
+	Late  proc.Tick      // an answer that takes longer raises the price of computing it
 	Ahead core.Timestamp // a time farther ahead of the node's clock is not waited for
 }
 
 // DefaultLimits suit a node with some memory.
 func DefaultLimits() Limits {
-	return Limits{Statements: 256, Subscriptions: 128, Scans: 4, MemoryBytes: view.MemoryDefault, InboxBytes: 8 << 20, WindowBytes: 2 << 20, FeedWindow: feed.WindowDefault,
-		Wait: 10e9, Idle: 30e9, Ahead: 5e9}
+	return Limits{Statements: 256, Subscriptions: 128, Promoted: 16, Scans: 4, MemoryBytes: view.MemoryDefault, InboxBytes: 8 << 20, WindowBytes: 2 << 20, FeedWindow: feed.WindowDefault,
+		Prices: view.DefaultPrices(), Wait: 10e9, Idle: 30e9, Late: 200e6, Ahead: 5e9}
 }
 
 // Validate reports what is wrong with l.
@@ -41,7 +45,11 @@ func (l *Limits) Validate() error {
 		return fmt.Errorf("query: limits of memory must be positive")
 	case l.FeedWindow <= 0 || l.FeedWindow > core.FeedWindowMax:
 		return fmt.Errorf("query: a window of %d bytes: want 1 to %d", l.FeedWindow, core.FeedWindowMax)
-	case l.Wait <= 0 || l.Idle <= 0 || l.Ahead < 0:
+	case l.Promoted < 0 || l.Promoted > view.WatchedMax:
+		return fmt.Errorf("query: %d promoted views: want 0 to %d", l.Promoted, view.WatchedMax)
+	case l.Prices.Validate() != nil:
+		return fmt.Errorf("query: %w", l.Prices.Validate())
+	case l.Wait <= 0 || l.Idle <= 0 || l.Late <= 0 || l.Ahead < 0:
 		return fmt.Errorf("query: the times must be positive")
 	}
 	return nil

@@ -5,6 +5,7 @@ import (
 
 	"actordb/core"
 	"actordb/core/journal"
+	"actordb/core/proc"
 	"actordb/core/view"
 	"actordb/core/zset"
 )
@@ -14,6 +15,10 @@ type kept struct {
 	runner
 	name string
 	view *view.View
+
+	cost     int64     // that the policy was told of
+	since    proc.Tick // up to when
+	unwanted bool      // the policy wants it no more
 }
 
 // intake hands the next blocks of the live feed on, and at the end the cut. It stops
@@ -105,6 +110,7 @@ func (p *Process) reach(cut core.Timestamp) {
 	if len(gone) > 0 {
 		p.kept = slices.DeleteFunc(p.kept, func(k *kept) bool {
 			if slices.Contains(gone, k.name) {
+				p.policy.Demoted(k.name)
 				p.release(&k.runner)
 				return true
 			}
@@ -122,15 +128,17 @@ func (p *Process) keep() {
 	c := p.catalogs.at(p.cut)
 	for _, name := range c.Names() {
 		projection, ok := c.Projection(name)
-		if !ok || !projection.Kept || slices.ContainsFunc(p.kept, func(k *kept) bool { return k.name == name }) {
+		if !ok || !projection.Kept && !p.policy.Keeps(name) || slices.ContainsFunc(p.kept, func(k *kept) bool { return k.name == name }) {
 			continue
 		}
 		v, err := c.NewView(projection.Query, view.Options{Memory: p.cfg.Limits.MemoryBytes})
 		if err != nil {
+			p.policy.Demoted(name)
 			continue // it is computed when somebody asks, who is told why not
 		}
 		k := &kept{name: name, view: v, runner: runner{job: v, catalog: c, follows: true}}
-		k.ended = func(core.Timestamp) {}
+		k.since = p.now.Mono
+		k.ended = func(core.Timestamp) { p.paid(k) }
 		p.begin(&k.runner)
 		p.kept = append(p.kept, k)
 	}

@@ -10,6 +10,7 @@
 //	run.go       what each kind of statement does
 //	learn.go     a beginning where journals were compacted
 //	define.go    CREATE and DROP, as commands to the catalog's actor
+//	promote.go   which projections are kept though nobody said so
 //	stream.go    replies, as many under way as the client has room for
 //
 // It keeps nothing that has to survive: what it knows is in the journals, and after a
@@ -81,12 +82,14 @@ const (
 	markStreams  proc.Mark = "query.answer-sent-while-read"
 	markDropped  proc.Mark = "query.subscribed-view-dropped"
 	markAnew     proc.Mark = "query.live-feed-begun-anew"
+	markPromoted proc.Mark = "query.view-promoted"
+	markDemoted  proc.Mark = "query.view-demoted"
 )
 
 // Marks lists the places of this package that tests want reached.
 func Marks() []proc.Mark {
 	return []proc.Mark{markScan, markNoLane, markRetarget, markHeld, markCutOff, markGone, markStrange, markAgain, markFull, markWaited,
-		markLate, markConflict, markForged, markKept, markResumed, markStreams, markDropped, markAnew}
+		markLate, markConflict, markForged, markKept, markResumed, markStreams, markDropped, markPromoted, markDemoted, markAnew}
 }
 
 const (
@@ -111,6 +114,7 @@ type Process struct {
 	catalogs catalogs
 	lanes    []lane
 	kept     []*kept
+	policy   *view.Policy
 	asks     map[wire.AskID]*ask
 	order    []*ask // by arrival
 	define   define
@@ -122,7 +126,8 @@ type Process struct {
 // New makes an incarnation. The config must be valid.
 func New(cfg Config, env proc.Env) *Process {
 	core.Assert(cfg.Validate() == nil, "invalid config: %v", cfg.Validate())
-	p := &Process{cfg: cfg, env: env, asks: make(map[wire.AskID]*ask), catalogs: catalogs{empty: view.NewCatalog()}}
+	p := &Process{cfg: cfg, env: env, asks: make(map[wire.AskID]*ask), catalogs: catalogs{empty: view.NewCatalog()},
+		policy: view.NewPolicy(cfg.Limits.Prices, cfg.Limits.Promoted)}
 	for i := range cfg.Limits.Scans {
 		p.lanes = append(p.lanes, lane{number: uint32(i + 1)})
 	}
@@ -247,6 +252,7 @@ func (p *Process) turn() (more bool) {
 	for _, k := range p.kept {
 		more = p.advance(&k.runner) || more
 	}
+	p.demote()
 	for _, a := range p.order {
 		if !a.batch {
 			more = p.work(a) || more

@@ -60,7 +60,7 @@ func (p *Process) start(a *ask) error {
 }
 
 func (p *Process) options(a *ask, c *view.Catalog) view.Options {
-	return view.Options{Params: a.params, Now: a.clock, Memory: p.cfg.Limits.MemoryBytes, Kept: p.keptAt(c)}
+	return view.Options{Params: a.params, Now: a.clock, Memory: p.cfg.Limits.MemoryBytes, Kept: p.found(c)}
 }
 
 // query runs a query over all blocks up to the present cut.
@@ -149,11 +149,14 @@ func (p *Process) explain(a *ask, c *view.Catalog, s *tree.Explain) error {
 	lines := found.Explain()
 	for _, full := range view.TablesOf(found) {
 		if projection, ok := c.Projection(full); ok {
-			why := "it is computed on demand: nobody asked to keep it"
-			if projection.Kept {
+			why := "it is computed on demand: nobody asked to keep it, and it is not asked often enough"
+			if projection.Kept || p.policy.Keeps(full) {
 				why = "it is computed on demand: its rows are still being collected"
 				if _, ok := p.keptAt(c)(full); ok {
 					why = "its rows are kept; as of a time it is computed on demand"
+				}
+				if !projection.Kept {
+					why += "; it was promoted, since to ask for it costs more than to keep it"
 				}
 			}
 			lines = append(lines, full+": "+why)

@@ -53,6 +53,8 @@ type run struct {
 	from    []input
 	pushed  bool // of the present step
 	picked  *zset.Batch
+	name    string // of the projection that it computes as of now, or ""
+	rows    int64  // pushed, ever
 }
 
 // input is where a source of a circuit gets its rows: from an intake or a run.
@@ -142,6 +144,9 @@ func (c *Catalog) projectionRun(j *Job, full string, asOf *plan.AsOf, o Options,
 	r, err := c.addRun(j, p, asOf, o, made)
 	if err == nil {
 		made[key] = r
+		if asOf == nil {
+			r.name = full
+		}
 	}
 	return r, err
 }
@@ -322,6 +327,7 @@ func (r *run) push(intakes bool) error {
 			continue
 		}
 		r.picked.Batch, r.picked.W = *rows.Batch.Pick(r.program.Sources[i].Columns), rows.W
+		r.rows += int64(rows.N)
 		if err := r.query.Push(i, r.picked); err != nil {
 			return err
 		}

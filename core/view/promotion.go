@@ -1,6 +1,10 @@
 package view
 
-import "actordb/core"
+import (
+	"fmt"
+
+	"actordb/core"
+)
 
 // A rental decides whether one view is computed each time that somebody asks, or
 // kept. Nobody knows who will ask; it is decided as one decides between renting and
@@ -64,6 +68,14 @@ type Prices struct {
 // costs after some hours.
 func DefaultPrices() Prices { return Prices{Build: 3, Change: 8, Rent: 50, Late: 4} }
 
+// Validate reports what is wrong with p.
+func (p Prices) Validate() error {
+	if p.Build <= 0 || p.Change < 0 || p.Rent < 0 || p.Late < 1 || max(p.Build, p.Change, p.Rent, p.Late) > priceMax {
+		return fmt.Errorf("view: prices %+v: want up to %d, those of building and of late answers 1 or more", p, priceMax)
+	}
+	return nil
+}
+
 // Limits of a policy.
 const (
 	// WatchedMax bounds the views that a policy has an opinion about. One more, and the
@@ -91,7 +103,7 @@ type watched struct {
 
 // NewPolicy makes a policy that keeps at most so many views at once.
 func NewPolicy(p Prices, keptMax int) *Policy {
-	core.Assert(p.Build > 0 && p.Change >= 0 && p.Rent >= 0 && p.Late >= 1 && max(p.Build, p.Change, p.Rent, p.Late) <= priceMax, "prices %+v", p)
+	core.Assert(p.Validate() == nil, "%v", p.Validate())
 	return &Policy{prices: p, keptMax: keptMax, views: map[string]*watched{}}
 }
 
@@ -192,3 +204,31 @@ func (p *Policy) forget() {
 }
 
 func clamp(x int64) int64 { return max(0, min(x, costMax)) }
+
+// Cost is how many rows went through all circuits of a job.
+func (j *Job) Cost() (rows int64) {
+	for _, r := range j.runs {
+		rows += r.rows
+	}
+	return rows
+}
+
+// Computed are the projections that a job has computed because nobody keeps them, and
+// how many rows went through each and through what it reads.
+func (j *Job) Computed(yield func(name string, rows int64)) {
+	for _, r := range j.runs {
+		if r.name != "" {
+			yield(r.name, r.cost())
+		}
+	}
+}
+
+func (r *run) cost() (rows int64) {
+	rows = r.rows
+	for i := range r.from {
+		if in := r.from[i].run; in != nil {
+			rows += in.cost()
+		}
+	}
+	return rows
+}

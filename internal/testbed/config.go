@@ -108,6 +108,7 @@ func drawSettings(r *rand.Rand, o *Options) settings {
 	s.banks = (r.IntN(3) == 0 || few) && slices.Contains(o.Workloads, workloads.BankWorkload)
 	s.shard, s.gateway, s.query = c, g, query.DefaultLimits()
 	s.drawSQL(r, o, few)
+	s.drawPrices(r, o)
 	if s.strategy = o.Strategy; s.strategy == "" {
 		s.strategy = "time"
 		if o.Faults != "none" {

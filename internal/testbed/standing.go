@@ -7,6 +7,8 @@ import (
 	"actordb/core"
 	"actordb/core/feed"
 	"actordb/core/journal"
+	"actordb/core/proc"
+	"actordb/core/view"
 	"actordb/internal/viewcheck"
 )
 
@@ -107,6 +109,16 @@ func (r *run) judgeStandings() (list []checkers.Result) {
 		list = append(list, *c)
 	}
 	return list
+}
+
+// drawPrices draws by what views are promoted and demoted: in most seeds so little that
+// it happens all the time, at moments that the seed decides.
+func (s *settings) drawPrices(r *rand.Rand, o *Options) {
+	if q := &s.query; o.Faults != "none" && r.IntN(4) > 0 {
+		q.Promoted = between(r, 1, 4)
+		q.Prices = view.Prices{Build: int64(between(r, 1, 2)), Change: int64(1) << r.IntN(9), Rent: int64(r.IntN(1000)), Late: int64(between(r, 1, 8))}
+		q.Late = proc.Tick(between(r, 1, 100)) * 1e6
+	}
 }
 
 // readings adds up what the judges of sensors account for.
