@@ -18,6 +18,7 @@ type kept struct {
 
 	cost     int64     // that the policy was told of
 	since    proc.Tick // up to when
+	built    bool      // from then on it costs what changes
 	unwanted bool      // the policy wants it no more
 }
 

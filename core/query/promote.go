@@ -40,9 +40,13 @@ func (p *Process) paid(k *kept) {
 	if !p.policy.Keeps(k.name) {
 		return
 	}
-	rows, held := k.view.Cost(), p.now.Mono-k.since
-	demote := p.policy.Changed(k.name, rows-k.cost, k.view.MemBytes(), int64(held))
-	if k.cost, k.since = rows, p.now.Mono; demote {
+	rows, cost, since := k.view.Cost(), k.cost, k.since
+	k.cost, k.since = rows, p.now.Mono
+	if !k.built { // that was what it cost to build
+		k.built = k.scanned
+		return
+	}
+	if p.policy.Changed(k.name, rows-cost, k.view.MemBytes(), int64(p.now.Mono-since)) {
 		k.unwanted = true
 	}
 }

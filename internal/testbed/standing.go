@@ -116,7 +116,7 @@ func (r *run) judgeStandings() (list []checkers.Result) {
 func (s *settings) drawPrices(r *rand.Rand, o *Options) {
 	if q := &s.query; o.Faults != "none" && r.IntN(4) > 0 {
 		q.Promoted = between(r, 1, 4)
-		q.Prices = view.Prices{Build: int64(between(r, 1, 2)), Change: int64(1) << r.IntN(9), Rent: int64(r.IntN(1000)), Late: int64(between(r, 1, 8))}
+		q.Prices = view.Prices{Build: int64(between(r, 1, 2)), Change: int64(1) << r.IntN(6), Rent: int64(r.IntN(100)), Late: int64(between(r, 1, 8))}
 		q.Late = proc.Tick(between(r, 1, 100)) * 1e6
 	}
 }
