@@ -183,6 +183,7 @@ type restoreCommand struct {
 	Backup     string            `placeholder:"ID" help:"Which one; left out: the newest."`
 	Until      string            `placeholder:"TIMESTAMP" help:"Leave out what was recorded after this time (RFC 3339, as in 2026-11-21T13:00:00Z)."`
 	UntilIndex map[uint32]uint64 `name:"until-index" placeholder:"SHARD=INDEX" help:"Leave out the entries of a shard after this one."`
+	LostQuorum bool              `name:"lost-quorum" help:"The backup is of one node of a cluster whose majority is gone for good: make a node that is alone of what it had."`
 	JSON       bool              `name:"json" help:"One JSON document on standard output."`
 }
 
@@ -204,7 +205,7 @@ Exit codes: 0 done, 1 the repository is damaged, 2 wrong usage, or the point in 
 
 // Run implements the command.
 func (c *restoreCommand) Run() error {
-	o := backup.RestoreOptions{Dir: c.Dir, Backup: c.Backup, Kinds: sampleKinds, UntilIndex: map[core.ShardID]core.Index{},
+	o := backup.RestoreOptions{Dir: c.Dir, Backup: c.Backup, LostQuorum: c.LostQuorum, Kinds: sampleKinds, UntilIndex: map[core.ShardID]core.Index{},
 		OpenKV: func(dir string) (disk.KV, error) { return pebblekv.Open(pebblekv.Config{Dir: dir}) }}
 	if c.Until != "" {
 		at, err := time.Parse(time.RFC3339Nano, c.Until)

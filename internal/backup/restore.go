@@ -31,6 +31,10 @@ type RestoreOptions struct {
 	// shard, all entries after one.
 	Until      core.Timestamp
 	UntilIndex map[core.ShardID]core.Index
+	// LostQuorum makes a cluster of one out of one replica of each group, of what that
+	// one has: what it had not got, though a majority had acknowledged it, is lost, and
+	// what it has that was never acknowledged takes effect.
+	LostQuorum bool
 	Kinds      func() []actor.Kind               // to verify what was made
 	OpenKV     func(dir string) (disk.KV, error) // the store that the node will use
 	Moved      func(bytes int64)                 // progress; may be nil
@@ -83,7 +87,11 @@ func (r *Repository) Restore(o RestoreOptions) (_ *Restored, err error) {
 		return nil, err
 	}
 	// A new cluster with a new secret: see docs/decisions.
-	now, err := datadir.Fresh(was.Node, was.Shards)
+	node := was.Node
+	if o.LostQuorum {
+		node = 1 // of a cluster of one
+	}
+	now, err := datadir.Fresh(node, was.Shards)
 	if err != nil {
 		return nil, err
 	}
@@ -375,7 +383,10 @@ func (s *shardRestore) journal(l *history.Log, dir string, cut core.Index) error
 	s.result.Floor, s.result.Last = l.Floor, cut
 	who := l.Segments[0].Identity
 	if len(who.Voters) != 1 {
-		return fmt.Errorf("shard %d has %d voters: one replica cannot be restored by itself", s.part.Shard, len(who.Voters))
+		if !s.o.LostQuorum {
+			return &RangeError{s.part.Shard, fmt.Sprintf("it has %d voters, and one replica need not have all that they acknowledged: start the others again; if they are gone for good, --lost-quorum makes do with this one", len(who.Voters))}
+		}
+		who.Replica, who.Voters = 1, []uint64{1} // as a node's that is alone
 	}
 	who.Cluster = s.identity.ClusterID()
 	index, term := l.Floor, l.Segments[0].LastTerm
