@@ -51,15 +51,16 @@ const (
 )
 
 const (
-	markOffer     proc.Mark = "shard.slots-offered"
-	markStalePlan proc.Mark = "shard.plan-stale"
-	markAdopt     proc.Mark = "shard.slots-adopted"
-	markImport    proc.Mark = "shard.history-imported"
-	markBase      proc.Mark = "shard.state-imported"
-	markHand      proc.Mark = "shard.slots-handed-over"
-	markOwned     proc.Mark = "shard.slots-taken-over"
-	markDrop      proc.Mark = "shard.move-given-up"
-	markMoved     proc.Mark = "shard.refused-moved"
+	markOffer      proc.Mark = "shard.slots-offered"
+	markStalePlan  proc.Mark = "shard.plan-stale"
+	markAdopt      proc.Mark = "shard.slots-adopted"
+	markImport     proc.Mark = "shard.history-imported"
+	markBase       proc.Mark = "shard.state-imported"
+	markHand       proc.Mark = "shard.slots-handed-over"
+	markHandUnread proc.Mark = "shard.hand-came-as-state"
+	markOwned      proc.Mark = "shard.slots-taken-over"
+	markDrop       proc.Mark = "shard.move-given-up"
+	markMoved      proc.Mark = "shard.refused-moved"
 )
 
 // owns tells whether commands for a slot are this shard's to decide.
@@ -165,8 +166,10 @@ func (s *Shard) moved(p *pending) journal.BlockKind {
 		}
 	case verbRelease:
 		switch {
-		case h.done(&m):
-			s.accept(p, 1)
+		case h.done(&m): // in an entry that is applied, and maybe compacted
+			s.answer(p.from, &core.Answer{Session: c.Session, Number: c.Number, Kind: c.Kind, Status: core.Accepted, Count: 1,
+				Seq: core.Seq(s.applied), Timestamp: s.clock})
+			s.release(p)
 		case h.offer(&m) >= 0:
 			return journal.Hand
 		default: // told when this leader is confirmed: it must not be a late word (M3)

@@ -259,7 +259,7 @@ func Marks() []proc.Mark {
 		markExpired, markReplay, markFromCheckpoint, markDiskFull, markRefused, markBadFrame, markHistory, markResumed,
 		markNoPeer, markNotPeer, markGive, markFetch, markFetched, markRepair, markMended, markVoidJournal, markAbstained, markYield, markToldLeader,
 		markLease, markFeedLive, markFeedRead, markFeedGone, markFeedRefused,
-		markOffer, markStalePlan, markAdopt, markImport, markBase, markHand, markOwned, markDrop, markMoved,
+		markOffer, markStalePlan, markAdopt, markImport, markBase, markHand, markHandUnread, markOwned, markDrop, markMoved,
 		markRegrouped, markRemoved, markStranger, markPromote, markCatching, markHandOver}
 }
 

@@ -388,6 +388,9 @@ func (s *Shard) told(from proc.Addr, r *wire.Reader) {
 			if mine {
 				s.heed(&s.releases, in.From, &a)
 				t.over = t.over || a.Status == core.RefusedAtDoor && a.Code == core.CodeStalePlan
+				if a.Status == core.Accepted && a.Count == 1 {
+					s.takeHanded(t, in, &a)
+				}
 			}
 		case verbBase[0]:
 			if mine && t.page != nil && !t.flying {
@@ -414,6 +417,18 @@ func (s *Shard) heed(c *courier, to core.ShardID, a *core.Answer) {
 			c.target, c.wait = i-1+len(s.atlas.Group(to)), 0
 		}
 	}
+}
+
+// takeHanded ends a move whose Hand this shard has not read: the source says that it
+// had applied it by an entry that is behind all that was read here, so it stood in
+// what was compacted, and came as state.
+func (s *Shard) takeHanded(t *taking, in *incoming, a *core.Answer) {
+	if core.Index(a.Seq) >= t.next || t.page != nil || t.block != nil || t.flying || !in.base ||
+		len(s.flights) >= s.cfg.Pipeline || s.unknown() || !s.journal.Room(s.cfg.BlockBytes, s.out) {
+		return // what is under way comes first; it is asked again
+	}
+	s.out.Mark(markHandUnread)
+	s.proposeImport(t, &Imported{ID: in.ID, Next: t.next, Reached: a.Timestamp, Last: true}, nil)
 }
 
 // What is compacted at the source is told as its derived store has it: one snapshot of
