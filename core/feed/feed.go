@@ -95,8 +95,9 @@ type Block struct {
 // source is how far one shard is followed.
 type source struct {
 	Source
-	home   int // of Homes, followed now
-	gone   int // replicas in a row that have no more what is wanted
+	home   int        // of Homes, followed now
+	gone   int        // replicas in a row that have no more what is wanted
+	roster core.Index // the entry that made the group what Homes says
 	stream uint64
 	next   core.Index     // not received yet
 	handed core.Index     // entries before it are handed out, or have no effect
@@ -190,6 +191,14 @@ func (f *Feed) Level() bool {
 	return true
 }
 
+// Sources are the shards, with the replicas that are known by now.
+func (f *Feed) Sources() (list []Source) {
+	for i := range f.sources {
+		list = append(list, f.sources[i].Source)
+	}
+	return list
+}
+
 // Want asks for a cut at t or later. Without it the cut moves with the blocks.
 func (f *Feed) Want(t core.Timestamp) { f.want = max(f.want, t) }
 
@@ -258,6 +267,9 @@ func (f *Feed) Accept(now proc.Now, h *wire.Feed, r *wire.Reader, out *proc.Effe
 	}
 	s := &f.sources[i]
 	s.heard, s.leads = now.Mono, h.Leads
+	if len(h.Homes) > 0 && h.Roster > s.roster {
+		s.regroup(h)
+	}
 	switch {
 	case h.Refused:
 		return false // the timer tries again, elsewhere
@@ -287,6 +299,21 @@ func (f *Feed) Accept(now proc.Now, h *wire.Feed, r *wire.Reader, out *proc.Effe
 	f.want = max(f.want, s.known)
 	f.askAll(now, out)
 	return true
+}
+
+// regroup takes note of where the replicas run now. The one that is followed may have
+// left the group: it goes on answering as long as it hears of anything, and when it is silent the
+// first of the others is asked.
+func (s *source) regroup(h *wire.Feed) {
+	at := s.Homes[s.home]
+	s.Homes, s.roster, s.gone = nil, h.Roster, 0
+	for _, x := range h.Homes {
+		s.Homes = append(s.Homes, proc.Addr{Node: proc.NodeID(x.Node), Proc: x.Proc})
+	}
+	if s.home = slices.Index(s.Homes, at); s.home < 0 {
+		s.Homes = append(s.Homes, at)
+		s.home = len(s.Homes) - 1
+	}
 }
 
 // take keeps the blocks of a frame, all or none.

@@ -135,8 +135,15 @@ func New(cfg Config, env proc.Env) *Process {
 	return p
 }
 
-// feedConfig is that of a lane's feed; 0 is the live one.
-func (p *Process) feedConfig(lane uint32) feed.Config { return p.cfg.feedConfig(lane) }
+// feedConfig is that of a lane's feed; 0 is the live one. Where replicas run the live feed
+// knows best.
+func (p *Process) feedConfig(lane uint32) feed.Config {
+	c := p.cfg.feedConfig(lane)
+	if p.live != nil {
+		c.Sources = p.live.Sources()
+	}
+	return c
+}
 
 func (c *Config) feedConfig(lane uint32) feed.Config {
 	timer := timerLive

@@ -74,7 +74,7 @@ func (p *Process) query(a *ask, c *view.Catalog, q *tree.Query) (err error) {
 		p.head(a, a.job.Cols())
 	}
 	a.stage, a.since = runs, p.now.Mono
-	a.runner = runner{job: a.job, ready: a.stream.room}
+	a.runner = runner{job: a.job, ready: a.stream.room, batch: a.batch}
 	p.begin(&a.runner)
 	last := p.cut
 	a.runner.ended = func(cut core.Timestamp) {
@@ -199,7 +199,7 @@ func (p *Process) subscribe(a *ask, c *view.Catalog, s *tree.Subscribe) error {
 	a.reads = c.Reads(view.TablesOf(found))
 	p.head(a, a.job.Cols())
 	a.stage, a.since = runs, p.now.Mono
-	a.runner = runner{job: a.job, catalog: c, follows: true, ready: a.stream.room,
+	a.runner = runner{job: a.job, catalog: c, follows: true, batch: a.batch, ready: a.stream.room,
 		gone: func(dropped []string) bool { return p.gone(a, dropped) }}
 	p.begin(&a.runner, a.after)
 	if a.after > 0 {

@@ -19,6 +19,7 @@ type runner struct {
 	scan    *scan            // nil: it does not scan (any more)
 	scanned bool
 	follows bool
+	batch   bool // leaves the last lane to others
 
 	inbox  []item
 	first  int // of inbox
@@ -139,7 +140,7 @@ func (p *Process) scanSome(r *runner) (more bool) {
 	if r.scan == nil {
 		r.scan = &scan{}
 	}
-	if r.scan.lane == nil && !p.acquire(r.scan, r.target()) {
+	if r.scan.lane == nil && !p.acquire(r) {
 		return false
 	}
 	f := r.scan.lane.feed
@@ -189,22 +190,26 @@ type streaming interface {
 	Due(next core.Timestamp) (core.Timestamp, bool)
 }
 
-// acquire gives a scan up to a cut a lane, if one is free.
-func (p *Process) acquire(s *scan, to core.Timestamp) bool {
+// acquire gives a scan a lane, if one is free. Batch leaves the last one to those that
+// somebody waits for.
+func (p *Process) acquire(r *runner) bool {
+	var free *lane
+	left := 0
 	for i := range p.lanes {
-		l := &p.lanes[i]
-		if l.feed != nil {
-			continue
+		if l := &p.lanes[i]; l.feed == nil {
+			free, left = l, left+1
 		}
-		l.feed = feed.New(p.feedConfig(l.number), feed.Position{}, p.env.Rand)
-		l.feed.Want(to)
-		l.feed.Start(p.now, p.out)
-		s.lane = l
-		p.out.Mark(markScan)
-		return true
 	}
-	p.out.Mark(markNoLane)
-	return false
+	if left == 0 || left == 1 && r.batch && len(p.lanes) > 1 {
+		p.out.Mark(markNoLane)
+		return false
+	}
+	free.feed = feed.New(p.feedConfig(free.number), feed.Position{}, p.env.Rand)
+	free.feed.Want(r.target())
+	free.feed.Start(p.now, p.out)
+	r.scan.lane = free
+	p.out.Mark(markScan)
+	return true
 }
 
 // release gives up a runner's scan.

@@ -161,8 +161,20 @@ func (s *Shard) sendFeed(f *feed, closed core.Timestamp) {
 	if f.next > s.applied {
 		h.Closed, f.closed = closed, closed
 	}
+	if f.due {
+		h.Roster, h.Homes = s.roster.Index, s.homes()
+	}
 	f.first, f.due = 0, false
 	s.out.Send(f.to, f.writer.FinishFeed(&h))
+}
+
+// homes is where the group's replicas run: whoever follows one may have to follow another.
+func (s *Shard) homes() (list []wire.Home) {
+	for _, m := range s.roster.Members {
+		at := s.located(m).Addr
+		list = append(list, wire.Home{Node: uint32(at.Node), Proc: at.Proc})
+	}
+	return list
 }
 
 // feedAll brings every follower as far as it can be brought, at a step's end.

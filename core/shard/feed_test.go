@@ -2,6 +2,7 @@ package shard
 
 import (
 	"fmt"
+	"reflect"
 	"testing"
 
 	"actordb/core"
@@ -246,7 +247,7 @@ func TestFeedRefuses(t *testing.T) {
 	if h := say(2, "spiffe://cluster/view"); !h.Refused {
 		t.Fatalf("the second: %+v", h)
 	}
-	if h := say(3, "spiffe://stranger/view"); h != (wire.Feed{}) {
+	if h := say(3, "spiffe://stranger/view"); !reflect.DeepEqual(h, wire.Feed{}) {
 		t.Fatalf("a stranger: %+v", h)
 	}
 	l.now.Mono += feedIdle + 1 // the first says nothing more

@@ -118,6 +118,9 @@ func (r *run) judgeAsked() []checkers.Result {
 	}
 	var list []comparison
 	for _, n := range r.notebooks {
+		for _, text := range n.ignored {
+			wrong(&answers, "%s: no reply, and nothing was in the way", text)
+		}
 		for i := range n.answers {
 			a := &n.answers[i]
 			c := comparison{means: a.question.means, upTo: a.cut, rows: a.rows, says: a.question.text(a.at) + " at the cut " + a.cut.String()}

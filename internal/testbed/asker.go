@@ -32,6 +32,7 @@ type notebook struct {
 	chains  []*chain
 	seen    core.Timestamp // the newest cut
 	open    int
+	ignored []string       // statements that had no reply though all was well
 	refused map[string]int // by SQLSTATE
 }
 
@@ -84,12 +85,14 @@ type asking struct {
 	types    []row.Type
 	rows     []string
 	gateway  int
+	begun    int64 // in true time
 }
 
 const (
 	askerEvery   = proc.Tick(50e6)
 	askerAgain   = proc.Tick(300e6)
-	askerPatient = proc.Tick(8e9) // longer than the node waits for a cut
+	askerPatient = proc.Tick(10e9) // longer than the node waits for a cut
+	askerSurely  = proc.Tick(6e9)  // likewise: within it there is a reply once all is well
 	askersOpen   = 3
 	chainsMax    = 6
 	marksMax     = 12
@@ -124,6 +127,9 @@ func (a *asker) tick(now proc.Now, out *proc.Effects) {
 			a.leave(s, out)
 			if s.chain == nil {
 				a.gateway++
+			}
+			if s.next == 0 && s.chain == nil && int64(a.run.world.Now())-max(s.begun, a.run.healedAt) > int64(askerSurely) {
+				a.notes.ignored = append(a.notes.ignored, s.ask.Text)
 			}
 		case now.Mono >= s.due:
 			s.due = now.Mono + askerAgain
@@ -189,7 +195,7 @@ func (a *asker) begin(now proc.Now, s *asking, out *proc.Effects) {
 	if s.chain != nil {
 		s.ends = now.Mono + proc.Tick(a.rand.Int64N(4e9))
 	}
-	s.gateway = a.gateway % len(a.run.gateways)
+	s.gateway, s.begun = a.gateway%len(a.run.gateways), int64(a.run.world.Now())
 	a.open = append(a.open, s)
 	a.say(s, false, out)
 }

@@ -12,6 +12,7 @@ import (
 //
 //	follow   u shard  u lane  u stream  u next  u got  u taken  u window  z close
 //	blocks   u shard  u stream  u first  u next  z closed  u8 flags (1: leads, 2: refused)  u compacted
+//	         u roster  u n, replicas: u node  u proc
 //	         then each item: u index  b block
 //
 // The items of a frame of blocks come after its head, which is no item.
@@ -40,7 +41,17 @@ type Feed struct {
 	Leads     bool           // the replica leads, and can close later times
 	Refused   bool           // too many follow the shard: ask again later
 	Compacted core.Index     // the entries up to here are gone: First is not to be had, or 0
+	Roster    core.Index     // the entry that made the group what it is
+	Homes     []Home         // where its replicas run, now and then
 }
+
+// A Home is where a replica runs.
+type Home struct {
+	Node, Proc uint32
+}
+
+// homesMax keeps the head within what its size byte can tell.
+const homesMax = 16
 
 // Follow adds a Follow to the frame.
 func (w *Writer) Follow(f *Follow) {
@@ -113,6 +124,11 @@ func (w *Writer) FinishFeed(f *Feed) []byte {
 	d = binary.AppendVarint(d, int64(f.Closed))
 	d = append(d, flags)
 	d = binary.AppendUvarint(d, uint64(f.Compacted))
+	d = binary.AppendUvarint(d, uint64(f.Roster))
+	d = binary.AppendUvarint(d, uint64(min(len(f.Homes), homesMax)))
+	for _, h := range f.Homes[:min(len(f.Homes), homesMax)] {
+		d = binary.AppendUvarint(binary.AppendUvarint(d, uint64(h.Node)), uint64(h.Proc))
+	}
 	w.buf = append(d, byte(len(d)-at))
 	return w.Finish(Blocks)
 }
@@ -140,6 +156,15 @@ func (r *Reader) Feed(f *Feed) bool {
 	}
 	f.Leads, f.Refused = flags&1 != 0, flags&2 != 0
 	f.Compacted = core.Index(tail.uvarint("compacted"))
+	f.Roster, f.Homes = core.Index(tail.uvarint("roster")), nil
+	homes := tail.uvarint("replicas")
+	if homes > homesMax {
+		tail.fail("replicas over the limit")
+		homes = 0
+	}
+	for range homes {
+		f.Homes = append(f.Homes, Home{Node: tail.u32("node"), Proc: tail.u32("process")})
+	}
 	if tail.err == nil && tail.at != len(tail.b) {
 		tail.fail("bytes left over")
 	}

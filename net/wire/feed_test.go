@@ -3,6 +3,7 @@ package wire
 import (
 	"bytes"
 	"errors"
+	"reflect"
 	"testing"
 
 	"actordb/core"
@@ -10,7 +11,7 @@ import (
 
 var (
 	oneFollow = Follow{Shard: 3, Stream: 7<<32 | 5, Next: 12, Got: 100, Taken: 90, Window: 4096, Close: -1}
-	oneFeed   = Feed{Shard: 3, Stream: 9, First: 12, Next: 15, Closed: 77, Leads: true, Compacted: 4}
+	oneFeed   = Feed{Shard: 3, Stream: 9, First: 12, Next: 15, Closed: 77, Leads: true, Compacted: 4, Roster: 9, Homes: []Home{{1, 2}, {300, 70}}}
 )
 
 func feedFrame(blocks ...string) []byte {
@@ -32,7 +33,7 @@ func TestFeedFrames(t *testing.T) {
 	for _, blocks := range [][]string{nil, {"a"}, {"a", "", "ccc"}} {
 		r, err := Open(feedFrame(blocks...))
 		var h Feed
-		if err != nil || r.Kind != Blocks || !r.Feed(&h) || h != oneFeed {
+		if err != nil || r.Kind != Blocks || !r.Feed(&h) || !reflect.DeepEqual(h, oneFeed) {
 			t.Fatalf("%+v, %v, %v", h, err, r.Err())
 		}
 		for i, want := range blocks {
