@@ -388,6 +388,9 @@ func (s *Shard) told(from proc.Addr, r *wire.Reader) {
 			if mine {
 				s.heed(&s.releases, in.From, &a)
 				t.over = t.over || a.Status == core.RefusedAtDoor && a.Code == core.CodeStalePlan
+				if a.Status == core.Accepted && t.feed != nil {
+					t.feed.Want(a.Timestamp) // the Hand is there: a replica that does not get it, since it was removed, is left
+				}
 				if a.Status == core.Accepted && a.Count == 1 {
 					s.takeHanded(t, in, &a)
 				}

@@ -324,7 +324,7 @@ func (c *cluster) strikeAll(ctx context.Context) error {
 	}
 	err := c.settle(ctx)
 	begun := time.Now()
-	for n := 0; err == nil && time.Since(begun) < c.cfg.Duration; n++ {
+	for n := 0; err == nil && (time.Since(begun) < c.cfg.Duration || c.cfg.Moves && n < len(changes)); n++ {
 		if c.cfg.Moves {
 			err = c.change(ctx, n)
 		} else {

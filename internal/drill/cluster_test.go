@@ -52,6 +52,30 @@ func TestClusterDrill(t *testing.T) {
 	}
 }
 
+// Three real nodes whose slots move, which a fourth one joins, and of which the first is
+// drained, under load: nothing is refused that clients do not bear, nothing is lost or
+// doubled, and who was drained has what the others have, as far as it goes.
+func TestClusterChanges(t *testing.T) {
+	program, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := ClusterConfig{Program: []string{program, "node"}, Dir: filepath.Join(t.TempDir(), "drill"), Seed: 2, Nodes: 3, Shards: 2, Clients: 6,
+		Workloads: workloads.Names(), Duration: time.Millisecond, Stop: time.Second, Rest: 50 * time.Millisecond, Moves: true}
+	r, err := RunCluster(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range r.Checks {
+		if t.Log(c); c.Verdict != checkers.Pass || c.Examined == 0 {
+			t.Errorf("%s, want a pass over something", c)
+		}
+	}
+	if r.Verdict != checkers.Pass || r.Faults[didMove] != 4 || r.Faults[didJoin] != 1 || r.Faults[didDrain] != 1 || len(r.Latencies) != 4 {
+		t.Errorf("%s, %v, %v", r.Verdict, r.Faults, r.Latencies)
+	}
+}
+
 func TestLongest(t *testing.T) {
 	s := time.Second
 	acks := []time.Duration{0, 1 * s, 2 * s, 5 * s, 6 * s, 10 * s}
