@@ -188,7 +188,7 @@ func (s *Shard) regrouped(m journal.Membership) {
 			s.fetchAnew()
 		}
 	}
-	s.watch(Watched{Did: Configured, Voters: m.Conf.GetVoters(), Leaving: m.Conf.GetVotersOutgoing()})
+	s.watch(Watched{Did: Configured, Index: m.Index, Voters: m.Conf.GetVoters(), Leaving: m.Conf.GetVotersOutgoing()})
 }
 
 // regroup makes a committed change of the group known to Raft and to this replica.

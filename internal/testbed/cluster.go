@@ -242,7 +242,7 @@ func (r *run) tap(incarnation uint64, a shard.Applied) {
 // exorcise tells what a replica that came back did, once it counts.
 func (r *run) exorcise(w *shard.Watched) {
 	for _, s := range r.disks.stores {
-		if s.haunts && s.identity.Shard == w.Shard && slices.Contains(w.Voters, s.identity.Replica) {
+		if s.haunts && s.identity.Shard == w.Shard && w.Index > s.since && slices.Contains(w.Voters, s.identity.Replica) {
 			s.haunts = false
 			for _, did := range s.ghost {
 				r.watched(did)
@@ -264,6 +264,7 @@ func (r *run) watched(w shard.Watched) {
 	r.raft.Add(&record)
 	r.owner.Add(&record)
 	if w.Did == shard.Configured {
+		r.configured[w.Shard] = max(r.configured[w.Shard], w.Index)
 		r.exorcise(&w)
 	}
 	if w.Did == shard.Voted {

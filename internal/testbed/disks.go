@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"actordb/checkers"
+	"actordb/core"
 	"actordb/core/journal"
 	"actordb/core/proc"
 	"actordb/core/shard"
@@ -30,7 +31,8 @@ type store struct {
 	begun   bool            // its journal has been opened once
 	ghost   []shard.Watched // of a replica that was removed and came back as if it were new: what it did while nobody counts on it
 	haunts  bool
-	retired bool // its replica was removed from the group, and does nothing any more
+	since   core.Index // the group had last changed here when it came back
+	retired bool       // its replica was removed from the group, and does nothing any more
 
 	faults  simfile.Faults
 	ops     uint64 // counted when bits were last flipped

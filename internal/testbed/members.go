@@ -246,7 +246,7 @@ func (r *run) revive(id core.ShardID) (*shard.Member, bool) {
 		}
 		r.world.After(0, "a replica comes back", func() {
 			r.world.CrashProc(s.addr)
-			s.retired, s.begun, s.haunts, s.ghost = false, false, true, nil
+			s.retired, s.begun, s.haunts, s.ghost, s.since = false, false, true, nil, r.configured[id]
 			s.kv.Lose()
 			s.files.Wipe()
 			r.world.RestartProc(s.addr)

@@ -238,6 +238,7 @@ type run struct {
 	cuts       *checkers.Cuts
 	slots      *checkers.Slots
 	adopted    map[moveKey]shard.Move
+	configured map[core.ShardID]core.Index // the newest change of a group
 	hot        [core.Slots]bool
 	viewers    []*viewer
 	askers     []proc.Addr
@@ -280,7 +281,7 @@ func Run(o Options) (*Report, error) {
 		underWay.Store(false)
 	}()
 	begun := time.Now()
-	r := &run{options: o, applied: checkers.NewApplied(), fencing: checkers.NewFences(), raft: checkers.NewRaft(), cuts: checkers.NewCuts(), adopted: make(map[moveKey]shard.Move), hot: hotSlots(), viewed: checkers.Result{Name: "views", Verdict: checkers.Pass}, histories: make(map[core.ActorID]*history), reasons: make(map[proc.NodeID]string)}
+	r := &run{options: o, applied: checkers.NewApplied(), fencing: checkers.NewFences(), raft: checkers.NewRaft(), cuts: checkers.NewCuts(), adopted: make(map[moveKey]shard.Move), configured: make(map[core.ShardID]core.Index), hot: hotSlots(), viewed: checkers.Result{Name: "views", Verdict: checkers.Pass}, histories: make(map[core.ActorID]*history), reasons: make(map[proc.NodeID]string)}
 	r.settings = drawSettings(sim.Stream(o.Seed, "settings"), &o)
 	if err := r.build(); err != nil {
 		return nil, err
