@@ -116,7 +116,7 @@ func (r *run) check(stopped error) []checkers.Result {
 	list = append(list,
 		checkers.Recovery(r.disks.expose(), r.disks.reports),
 		checkers.Liveness(ops, r.queues(), r.nodes(), checkers.Terms{
-			HealedAt: r.healedAt, EndedAt: r.endedAt, Within: int64(healBefore),
+			HealedAt: r.healedAt, EndedAt: r.endedAt, Within: int64(r.healWithin()),
 			BackoffMax: int64(r.settings.timeout + r.settings.backoffMax), Slack: int64(r.slack()),
 			Queues: r.settings.queueLimits(r.feedsHeld(watcherWindow(watchers-1)), r.placement.Shards())}))
 	if len(r.viewers) > 0 {
