@@ -62,6 +62,9 @@ const (
 const (
 	silence = proc.Tick(500e6) // a replica that says nothing for so long is given up
 	greet   = proc.Tick(1e9)   // an idle feed says that it is there
+	// barren is how long a replica that does not lead may answer and tell nothing new,
+	// though there is more: it may have left the group, and not know.
+	barren = proc.Tick(300e6)
 )
 
 // Validate reports what is wrong with c.
@@ -111,6 +114,7 @@ type source struct {
 	level  bool           // the last frame reached up to what the replica had applied
 	asked  core.Timestamp // to be closed, told in this stream
 	heard  proc.Tick      // from the replica, or when it was first asked
+	gained proc.Tick      // it last told something new, or was first asked
 	said   proc.Tick
 }
 
@@ -225,7 +229,7 @@ func (f *Feed) Owns(stream uint64) bool { return stream>>32 == f.epoch>>32 }
 func (f *Feed) restream(s *source, now proc.Now, out *proc.Effects) {
 	f.serial++
 	s.stream = f.epoch | uint64(f.serial)
-	s.asked, s.heard, s.level = 0, now.Mono, false
+	s.asked, s.heard, s.gained, s.level = 0, now.Mono, now.Mono, false
 	f.say(s, now, out)
 }
 
@@ -290,6 +294,9 @@ func (f *Feed) Accept(now proc.Now, h *wire.Feed, r *wire.Reader, out *proc.Effe
 	if !f.take(s, r) {
 		f.restream(s, now, out)
 		return false
+	}
+	if h.Next > s.next || h.Closed > s.known {
+		s.gained = now.Mono
 	}
 	s.next, s.gone = h.Next, 0
 	if s.first == len(s.held) {
@@ -363,7 +370,7 @@ func (f *Feed) Timer(now proc.Now, out *proc.Effects) {
 		s := &f.sources[i]
 		wanting := s.known < f.want
 		switch {
-		case now.Mono-s.heard > silence+greet || wanting && now.Mono-s.heard > silence || wanting && !s.leads && now.Mono-s.heard > f.cfg.Tick:
+		case wanting && !s.leads && now.Mono-s.gained > barren, now.Mono-s.heard > silence+greet || wanting && now.Mono-s.heard > silence || wanting && !s.leads && now.Mono-s.heard > f.cfg.Tick:
 			s.home = (s.home + 1) % len(s.Homes)
 			f.restream(s, now, out)
 		case wanting && now.Mono-s.said >= f.cfg.Tick || now.Mono-s.said >= greet || s.freed > 0:

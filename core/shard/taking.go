@@ -391,6 +391,10 @@ func (s *Shard) told(from proc.Addr, r *wire.Reader) {
 				if a.Status == core.Accepted && t.feed != nil {
 					t.feed.Want(a.Timestamp) // the Hand is there: a replica that does not get it, since it was removed, is left
 				}
+				if a.Status == core.Accepted && t.feed != nil {
+					// The replica that is followed may have left the group, and hear of nothing.
+					t.feed.Want(a.Timestamp)
+				}
 				if a.Status == core.Accepted && a.Count == 1 {
 					s.takeHanded(t, in, &a)
 				}
