@@ -60,6 +60,7 @@ func reasons() map[string]string {
 
 		"internal/history":  "reads a directory without the engine, to judge it",
 		"internal/verify":   "judges a directory",
+		"internal/operator": "asks a running cluster to move slots and change members",
 		"internal/inspect":  "shows a directory",
 		"internal/backup":   "copies a directory",
 		"workloads/nexmark": "events and queries of a benchmark",
