@@ -67,23 +67,17 @@ func (g *regrouper) Step(now proc.Now, in proc.Input, out *proc.Effects) {
 	case proc.Timer:
 		g.timer(now, out)
 	case proc.Message:
-		r, err := wire.Open(in.Frame)
-		if err != nil || r.Kind != wire.Answers {
-			return
-		}
-		var a core.Answer
-		for r.Answer(&a) {
+		eachAnswer(in.Frame, func(a *core.Answer) {
 			if a.Session == g.session && a.Number == g.number && g.asking {
-				g.told(now, &a, out)
+				g.told(now, a, out)
 			}
-		}
+		})
 	}
 }
 
 func (g *regrouper) rest(now proc.Now, out *proc.Effects) {
 	g.asking, g.comes, g.goes, g.begun = false, nil, 0, 0
-	every := g.run.settings.regroups
-	out.SetTimer(0, now.Mono+proc.Tick(every/2)+proc.Tick(g.rand.Int64N(int64(every))))
+	out.SetTimer(0, now.Mono+restOf(g.run.settings.regroups, g.rand))
 }
 
 func (g *regrouper) timer(now proc.Now, out *proc.Effects) {

@@ -69,23 +69,17 @@ func (m *mover) Step(now proc.Now, in proc.Input, out *proc.Effects) {
 	case proc.Timer:
 		m.timer(now, out)
 	case proc.Message:
-		r, err := wire.Open(in.Frame)
-		if err != nil || r.Kind != wire.Answers {
-			return
-		}
-		var a core.Answer
-		for r.Answer(&a) {
+		eachAnswer(in.Frame, func(a *core.Answer) {
 			if a.Session == m.session && a.Number == m.number && m.step != moverRests {
-				m.told(now, &a, out)
+				m.told(now, a, out)
 			}
-		}
+		})
 	}
 }
 
 func (m *mover) rest(now proc.Now, out *proc.Effects) {
 	m.step = moverRests
-	every := m.run.settings.moves
-	out.SetTimer(0, now.Mono+proc.Tick(every/2)+proc.Tick(m.rand.Int64N(int64(every))))
+	out.SetTimer(0, now.Mono+restOf(m.run.settings.moves, m.rand))
 }
 
 func (m *mover) timer(now proc.Now, out *proc.Effects) {
