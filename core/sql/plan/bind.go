@@ -24,17 +24,9 @@ type Options struct {
 }
 
 // Query plans a query.
-func Query(q *tree.Query, o Options) (p *Plan, err error) {
-	defer func() {
-		switch f := recover().(type) {
-		case nil:
-		case *sqlerr.Error:
-			p, err = nil, f
-		default:
-			panic(f)
-		}
-	}()
-	p = &Plan{}
+func Query(q *tree.Query, o Options) (_ *Plan, err error) {
+	defer caught(&err)
+	p := &Plan{}
 	b := &binder{p: p, o: o, free: map[*Rel]map[int]bool{}}
 	rel, cols, order := b.query(q, &scope{}, true)
 	p.Root, p.Cols, p.Order = rel, cols, order
@@ -45,15 +37,7 @@ func Query(q *tree.Query, o Options) (p *Plan, err error) {
 // Describe tells what types the parameters of a query are taken for, at first
 // or else as text, and the columns of its answer.
 func Describe(q *tree.Query, o Options) (params []row.Type, cols []Col, err error) {
-	defer func() {
-		switch f := recover().(type) {
-		case nil:
-		case *sqlerr.Error:
-			err = f
-		default:
-			panic(f)
-		}
-	}()
+	defer caught(&err)
 	b := &binder{p: &Plan{}, o: o, taken: &[]*[]row.Type{}}
 	_, cols, _ = b.query(q, &scope{}, true)
 	for _, t := range *b.taken {
@@ -63,16 +47,8 @@ func Describe(q *tree.Query, o Options) (params []row.Type, cols []Col, err erro
 }
 
 // Scalar binds an expression over columns: its nodes name them by their numbers.
-func Scalar(e tree.Expr, cols []Col, o Options) (n *expr.Node, err error) {
-	defer func() {
-		switch f := recover().(type) {
-		case nil:
-		case *sqlerr.Error:
-			n, err = nil, f
-		default:
-			panic(f)
-		}
-	}()
+func Scalar(e tree.Expr, cols []Col, o Options) (_ *expr.Node, err error) {
+	defer caught(&err)
 	b := &binder{p: &Plan{}, o: o}
 	return expr.Fold(b.expr(e, &scope{entries: entries(e, "", nil, cols)})), nil
 }
@@ -384,4 +360,15 @@ func (b *binder) castTo(r *Rel, cols []Col, types []row.Type) *Rel {
 		out.Cols = append(out.Cols, b.p.fresh(c.Name, types[i]))
 	}
 	return out
+}
+
+// caught ends a statement that cannot be planned: the binder panics with the error.
+func caught(err *error) {
+	switch f := recover().(type) {
+	case nil:
+	case *sqlerr.Error:
+		*err = f
+	default:
+		panic(f)
+	}
 }

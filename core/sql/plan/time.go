@@ -223,18 +223,10 @@ type NamedQuery struct {
 // Late plans what the windows of queries exclude because it came when they were
 // closed: a row for each event and window, with the query's name first. The columns
 // are those of t.
-func Late(list []NamedQuery, t *Table, o Options) (p *Plan, err error) {
-	defer func() {
-		switch f := recover().(type) {
-		case nil:
-		case *sqlerr.Error:
-			p, err = nil, f
-		default:
-			panic(f)
-		}
-	}()
+func Late(list []NamedQuery, t *Table, o Options) (_ *Plan, err error) {
+	defer caught(&err)
 	o.late = true
-	p = &Plan{}
+	p := &Plan{}
 	b := &binder{p: p, o: o, free: map[*Rel]map[int]bool{}}
 	for _, c := range t.Schema {
 		p.Cols = append(p.Cols, p.fresh(c.Name, c.Type))
