@@ -116,6 +116,15 @@ func TestPgx(t *testing.T) {
 	if _, err := c.Exec(t.Context(), `SELECT 1 / (n - n) FROM totals`); !errors.As(err, &wrong) || wrong.Code != "22012" {
 		t.Errorf("%+v", err)
 	}
+	for _, text := range []string{`SET statement_timeout = '7 s'`, `RESET statement_timeout`} {
+		if _, err := c.Exec(t.Context(), text); err != nil {
+			t.Fatal(err)
+		}
+		var got string
+		if err := c.QueryRow(t.Context(), `SHOW statement_timeout`).Scan(&got); err != nil || got != map[bool]string{true: "0", false: "7 s"}[strings.HasPrefix(text, "RESET")] {
+			t.Errorf("after %s: %q %v", text, got, err)
+		}
+	}
 	tx, err := c.Begin(t.Context())
 	if err != nil {
 		t.Fatal(err)

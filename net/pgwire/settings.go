@@ -72,11 +72,12 @@ func isLocal(p *parse.Part) bool {
 }
 
 var (
-	setForm  = regexp.MustCompile(`(?is)^set\s+(?:session\s+|local\s+)?("?[a-z_.]+"?)\s*(?:=|\sto\s)\s*(.*)$`)
-	zoneForm = regexp.MustCompile(`(?is)^set\s+(?:session\s+|local\s+)?time\s+zone\s+(.*)$`)
-	modeForm = regexp.MustCompile(`(?is)^set\s+(?:session\s+characteristics\s+as\s+)?transaction\s`)
-	showForm = regexp.MustCompile(`(?is)^show\s+"?([a-z_.]+(?:\s+[a-z]+){0,2})"?$`)
-	freeForm = regexp.MustCompile(`(?is)^deallocate\s+(?:prepare\s+)?"?([^"\s]+)"?$`)
+	setForm   = regexp.MustCompile(`(?is)^set\s+(?:session\s+|local\s+)?("?[a-z_.]+"?)\s*(?:=|\sto\s)\s*(.*)$`)
+	zoneForm  = regexp.MustCompile(`(?is)^set\s+(?:session\s+|local\s+)?time\s+zone\s+(.*)$`)
+	modeForm  = regexp.MustCompile(`(?is)^set\s+(?:session\s+characteristics\s+as\s+)?transaction\s`)
+	showForm  = regexp.MustCompile(`(?is)^show\s+"?([a-z_.]+(?:\s+[a-z]+){0,2})"?$`)
+	resetForm = regexp.MustCompile(`(?is)^reset\s+"?([a-z_.]+)"?$`)
+	freeForm  = regexp.MustCompile(`(?is)^deallocate\s+(?:prepare\s+)?"?([^"\s]+)"?$`)
 )
 
 // local runs a statement of the session. It returns the answer of SHOW, and the tag.
@@ -92,7 +93,7 @@ func (x *session) local(p *parse.Part) (name, value, tag string, err error) {
 	case "set":
 		return "", "", "SET", x.set(p.Text)
 	case "reset":
-		return "", "", "RESET", nil
+		return "", "", "RESET", x.reset(p.Text)
 	case "discard":
 		x.closePortals()
 		clear(x.prepared)
@@ -127,6 +128,29 @@ func (x *session) local(p *parse.Part) (name, value, tag string, err error) {
 	return name, value, "SHOW", nil
 }
 
+// reset gives settings the values that they had when the session began.
+func (x *session) reset(text string) error {
+	m := resetForm.FindStringSubmatch(text)
+	if m == nil {
+		return refusal("42601", "want RESET NAME, or ALL", "")
+	}
+	began, name := newSettings(x.startup), settingKey(m[1])
+	if name == "all" {
+		x.settings = began
+	} else if value, ok := began[name]; ok {
+		x.settings[name] = value
+	} else {
+		return refusal("42704", "unrecognized configuration parameter \""+name+"\"", "")
+	}
+	x.tellName()
+	return nil
+}
+
+// tellName tells the client of the one setting that it hears of and may change.
+func (x *session) tellName() {
+	x.back.Send(&pgproto3.ParameterStatus{Name: "application_name", Value: x.settings["application_name"]})
+}
+
 func (x *session) set(text string) error {
 	if modeForm.MatchString(text) {
 		return nil // every statement is serializable, and reads only
@@ -156,7 +180,7 @@ func (x *session) set(text string) error {
 	}
 	x.settings[name] = value
 	if name == "application_name" {
-		x.back.Send(&pgproto3.ParameterStatus{Name: name, Value: value})
+		x.tellName()
 	}
 	return nil
 }

@@ -145,27 +145,16 @@ func (x *session) copyOut(ctx context.Context, inner string) error {
 	return nil
 }
 
+// copyEscapes are what COPY's text format escapes, and by which letters.
+const copyEscapes, copyLetters = "\b\f\n\r\t\v\\", "bfnrtv\\"
+
 // appendCopied escapes a value as COPY's text format has it.
 func appendCopied(dst, text []byte) []byte {
 	for _, c := range text {
-		switch c {
-		case '\b':
-			dst = append(dst, '\\', 'b')
-		case '\f':
-			dst = append(dst, '\\', 'f')
-		case '\n':
-			dst = append(dst, '\\', 'n')
-		case '\r':
-			dst = append(dst, '\\', 'r')
-		case '\t':
-			dst = append(dst, '\\', 't')
-		case '\v':
-			dst = append(dst, '\\', 'v')
-		case '\\':
-			dst = append(dst, '\\', '\\')
-		default:
-			dst = append(dst, c)
+		if i := strings.IndexByte(copyEscapes, c); i >= 0 {
+			dst, c = append(dst, '\\'), copyLetters[i]
 		}
+		dst = append(dst, c)
 	}
 	return dst
 }
