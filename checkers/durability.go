@@ -46,11 +46,12 @@ func acknowledged(r *Result, applied *Applied, f *Final, o *Op) {
 		r.fail("%s: acknowledged more events than the actor has", o)
 		return
 	}
-	var floor, last core.Seq
-	if f != nil {
-		floor = f.Floor
-		last = floor + core.Seq(len(f.Events))
+	if f == nil {
+		r.fail("%s: nothing of its actor was read back: lost, or not read (see audit)", o)
+		return
 	}
+	floor := f.Floor
+	last := floor + core.Seq(len(f.Events))
 	for seq := o.Seq - core.Seq(o.Count) + 1; seq <= o.Seq; seq++ {
 		switch {
 		case seq <= floor:

@@ -207,7 +207,7 @@ const (
 	healBefore    = 3 * time.Second        // after heal, an operation ends within this
 	electionMost  = 2 * time.Second        // twenty ticks of a tenth of a second: a replica's patience at most
 	settleLimit   = 30 * time.Second       // for clients and servers to come to rest
-	auditLimit    = 120 * time.Second      // for the auditor
+	auditLimit    = 120 * time.Second      // for the auditor, on disks as quick as a good SSD
 	rotEvery      = 100 * time.Millisecond // between two looks at the disks
 )
 
@@ -458,7 +458,7 @@ func (r *run) execute() error {
 	if err := r.startAuditor(); err != nil {
 		return err
 	}
-	_, err := w.RunUntil(r.audit.Done, w.Now()+auditLimit)
+	_, err := w.RunUntil(r.audit.Done, w.Now()+auditLimit*time.Duration(r.settings.slower))
 	return err
 }
 
