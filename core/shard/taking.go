@@ -389,10 +389,7 @@ func (s *Shard) told(from proc.Addr, r *wire.Reader) {
 				s.heed(&s.releases, in.From, &a)
 				t.over = t.over || a.Status == core.RefusedAtDoor && a.Code == core.CodeStalePlan
 				if a.Status == core.Accepted && t.feed != nil {
-					t.feed.Want(a.Timestamp) // the Hand is there: a replica that does not get it, since it was removed, is left
-				}
-				if a.Status == core.Accepted && t.feed != nil {
-					// The replica that is followed may have left the group, and hear of nothing.
+					// The Hand is there. The replica that is followed may have left the group, and hear of nothing.
 					t.feed.Want(a.Timestamp)
 				}
 				if a.Status == core.Accepted && a.Count == 1 {
