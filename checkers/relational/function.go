@@ -140,10 +140,12 @@ func (s *scope) kindOfCall(e *tree.Call, a []Value) Kind {
 		first = a[0].K
 	}
 	switch e.Name {
-	case "length", "char_length", "character_length", "octet_length", "bit_length", "strpos", "position", "ascii", "array_length", "cardinality", "json_array_length", "jsonb_array_length":
+	case "length", "char_length", "character_length", "octet_length", "bit_length", "strpos", "position", "ascii", "array_length", "array_upper", "array_lower", "cardinality", "json_array_length", "jsonb_array_length":
 		return Int4
 	case "upper", "lower", "btrim", "ltrim", "rtrim", "substring", "substr", "replace", "left", "right", "lpad", "rpad", "repeat", "reverse", "split_part", "chr", "translate", "initcap", "json_typeof", "jsonb_typeof":
 		return Text
+	case "string_to_array":
+		return Text + "[]"
 	case "starts_with":
 		return Bool
 	case "abs", "mod":
@@ -424,12 +426,25 @@ func otherFunction(e *tree.Call, k Kind, a []Value, text func(int) string) Value
 			return fail(sqlerr.FeatureNotSupported, "time zone %q", text(0))
 		}
 		return Value{k, cast(a[1], k).V.(int64)}
-	case "array_length":
+	case "array_length", "array_upper", "array_lower":
 		n := len(a[0].V.([]Value))
 		if n == 0 || cast(a[1], Int4).V.(int64) != 1 {
 			return null(k)
 		}
+		if e.Name == "array_lower" {
+			n = 1
+		}
 		return Value{k, int64(n)}
+	case "string_to_array":
+		list := []Value{}
+		if text(1) == "" && text(0) != "" {
+			list = append(list, Value{Text, text(0)})
+		} else if text(0) != "" {
+			for _, part := range strings.Split(text(0), text(1)) {
+				list = append(list, Value{Text, part})
+			}
+		}
+		return Value{k, list}
 	case "cardinality":
 		return Value{k, int64(len(a[0].V.([]Value)))}
 	case "json_array_length", "jsonb_array_length", "json_typeof", "jsonb_typeof":

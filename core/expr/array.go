@@ -1,6 +1,7 @@
 package expr
 
 import (
+	"bytes"
 	"slices"
 
 	"actordb/core/row"
@@ -176,6 +177,40 @@ var arrayLength = ints(func(c *call, i int) (int64, *row.Error) {
 		err = isNull
 	}
 	return int64(elems.Len()), err
+})
+
+var arrayLower = ints(func(c *call, i int) (int64, *row.Error) {
+	elems, err := c.elements(0, i, 0)
+	if err == nil && (elems.Len() == 0 || c.args[1].I[i] != 1) {
+		err = isNull
+	}
+	return 1, err
+})
+
+// noDelimiter stands for a delimiter that is null: no text holds it.
+const noDelimiter = 0
+
+// stringToArray splits a text at each delimiter. An empty one leaves it whole.
+var stringToArray = rows(func(c *call, i int, dst []byte) ([]byte, *row.Error) {
+	s, by := c.args[0].Bytes(i), c.args[1].Bytes(i)
+	parts := [][]byte{s}
+	switch {
+	case len(s) == 0:
+		parts = nil
+	case len(by) == 1 && by[0] == noDelimiter:
+		parts = bytes.Split(s, nil)
+	case len(by) > 0:
+		parts = bytes.Split(s, by)
+	}
+	elems := c.scratch(0, row.Of(row.Text))
+	for _, p := range parts {
+		elems.AppendBytes(p)
+	}
+	dst, err := row.AppendArray(dst, elems, 0, elems.Len())
+	if err != nil {
+		return dst, asError(err)
+	}
+	return dst, nil
 })
 
 // arrayConcat appends arrays; elements are arrays of one by then.

@@ -155,6 +155,8 @@ func (r registryMap) texts() {
 	}
 	r.signature("repeat", "text,int4", "text", repeatText)
 	r.signature("split_part", "text,text,int4", "text", splitText)
+	r.signature("string_to_array", "text,text", "text[]", stringToArray)
+	r.signature("quote_ident", "text", "text", textOf(quoteIdent))
 	r.signature("starts_with", "text,text", "bool", startsWith)
 	r.signature("ascii", "text", "int4", asciiText)
 	r.signature("chr", "int4", "text", chrText)

@@ -15,7 +15,7 @@ func Resolve(name string, args []*Node, pos tree.Pos) (*Node, *sqlerr.Error) {
 	if n, err := polymorphic(name, args, pos); n != nil || err != nil {
 		return n, err
 	}
-	f, err := choose(name, args, pos)
+	f, err := choose(registry[name], name, args, pos)
 	if err != nil {
 		return nil, err
 	}
@@ -53,9 +53,9 @@ func describe(name string, args []*Node) string {
 }
 
 // choose picks among the overloads.
-func choose(name string, args []*Node, pos tree.Pos) (*Func, *sqlerr.Error) {
+func choose(list []*Func, name string, args []*Node, pos tree.Pos) (*Func, *sqlerr.Error) {
 	var fits []*Func
-	for _, f := range registry[name] {
+	for _, f := range list {
 		if len(f.args) != len(args) {
 			continue
 		}
@@ -144,7 +144,7 @@ func polymorphic(name string, args []*Node, pos tree.Pos) (*Node, *sqlerr.Error)
 		if len(args) == 2 {
 			return concatenate(args, pos)
 		}
-	case "array_length", "cardinality", "array_to_string", "[]":
+	case "array_length", "array_lower", "array_upper", "cardinality", "array_to_string", "[]":
 		return arrayFunction(name, args, pos)
 	case "date_trunc", "extract", "date_part":
 		if len(args) == 2 && (Unknown(args[1].Type) || name == "date_trunc" && args[1].Type.Kind == row.Date) {
@@ -161,6 +161,15 @@ func polymorphic(name string, args []*Node, pos tree.Pos) (*Node, *sqlerr.Error)
 		}
 		if wide != nil {
 			return Resolve(name, wide, pos)
+		}
+	case "string_to_array":
+		if len(args) == 2 { // without a delimiter, the characters
+			text := row.Of(row.Text)
+			d, err := Resolve("coalesce", []*Node{args[1], Constant(row.Value{Type: text, B: []byte{noDelimiter}}, pos)}, pos)
+			if err != nil {
+				return nil, err
+			}
+			return Pick(registry[name], name, []*Node{args[0], d}, pos)
 		}
 	case "sqrt":
 		if len(args) == 1 && args[0].Type.Kind == row.Numeric {
@@ -370,7 +379,9 @@ func arrayFunction(name string, args []*Node, pos tree.Pos) (*Node, *sqlerr.Erro
 	switch {
 	case name == "[]" && len(args) == 2:
 		f.args, f.ret, f.kernel = []row.Type{args[0].Type, int4}, args[0].Type.Element(), subscript
-	case name == "array_length" && len(args) == 2:
+	case name == "array_lower" && len(args) == 2:
+		f.args, f.ret, f.kernel = []row.Type{args[0].Type, int4}, int4, arrayLower
+	case (name == "array_length" || name == "array_upper") && len(args) == 2: // arrays begin at 1
 		f.args, f.ret, f.kernel = []row.Type{args[0].Type, int4}, int4, arrayLength
 	case name == "cardinality" && len(args) == 1:
 		f.args, f.ret, f.kernel = []row.Type{args[0].Type}, int4, cardinality

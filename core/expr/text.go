@@ -7,6 +7,7 @@ import (
 	"unicode/utf8"
 
 	"actordb/core/row"
+	"actordb/core/sql/tree"
 )
 
 func upperASCII(dst, s []byte) []byte { return flipCase(dst, s, 'a', 'z') }
@@ -251,6 +252,9 @@ var splitText = rows(func(c *call, i int, dst []byte) ([]byte, *row.Error) {
 	}
 	return append(dst, s...), nil
 })
+
+// quoteIdent quotes a name where it has to be.
+func quoteIdent(dst, s []byte) []byte { return append(dst, tree.Quote(string(s))...) }
 
 var startsWith = ints(func(c *call, i int) (int64, *row.Error) {
 	return bit(bytes.HasPrefix(c.args[0].Bytes(i), c.args[1].Bytes(i))), nil

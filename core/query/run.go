@@ -60,7 +60,7 @@ func (p *Process) start(a *ask) error {
 }
 
 func (p *Process) options(a *ask, c *view.Catalog) view.Options {
-	return view.Options{Params: a.params, Now: a.clock, Memory: p.cfg.Limits.MemoryBytes, Kept: p.found(c)}
+	return view.Options{Params: a.params, Now: a.clock, User: string(a.principal), Memory: p.cfg.Limits.MemoryBytes, Kept: p.found(c)}
 }
 
 // query runs a query over all blocks up to the present cut.
@@ -107,7 +107,7 @@ func headOf(cols []plan.Col) *wire.Reply {
 
 // describe tells what a statement takes and returns, and does nothing of it.
 func (p *Process) describe(a *ask, c *view.Catalog) (err error) {
-	o := plan.Options{Catalog: c, Params: a.params, Now: a.clock}
+	o := plan.Options{Catalog: c, Params: a.params, Now: a.clock, User: string(a.principal)}
 	var params []row.Type
 	var cols []plan.Col
 	switch s := a.statement.(type) {
@@ -142,7 +142,7 @@ func (p *Process) explain(a *ask, c *view.Catalog, s *tree.Explain) error {
 	if !ok {
 		return sqlerr.Unsupported(s.At(), "EXPLAIN of anything but a query")
 	}
-	found, err := plan.Query(q.Query, plan.Options{Catalog: c, Params: a.params, Now: a.clock})
+	found, err := plan.Query(q.Query, plan.Options{Catalog: c, Params: a.params, Now: a.clock, User: string(a.principal)})
 	if err != nil {
 		return err
 	}
@@ -189,11 +189,11 @@ func (p *Process) lines(a *ask, lines []string) {
 // subscribe begins a subscription: with all rows at the present cut, or with what has
 // changed since the one from which it goes on.
 func (p *Process) subscribe(a *ask, c *view.Catalog, s *tree.Subscribe) error {
-	found, err := plan.Subscribe(s, plan.Options{Catalog: c, Params: a.params, Now: a.clock})
+	found, err := plan.Subscribe(s, plan.Options{Catalog: c, Params: a.params, Now: a.clock, User: string(a.principal)})
 	if err != nil {
 		return err
 	}
-	if a.job, err = c.Changes(found, view.Options{Params: a.params, Now: a.clock, Memory: p.cfg.Limits.MemoryBytes}); err != nil {
+	if a.job, err = c.Changes(found, view.Options{Params: a.params, Now: a.clock, User: string(a.principal), Memory: p.cfg.Limits.MemoryBytes}); err != nil {
 		return err
 	}
 	a.reads = c.Reads(view.TablesOf(found))

@@ -5,6 +5,7 @@ import (
 
 	"actordb/core"
 	"actordb/core/row"
+	"actordb/core/sql/pgcat"
 	"actordb/core/sql/plan"
 	"actordb/core/sql/sqlerr"
 	"actordb/core/sql/tree"
@@ -17,6 +18,7 @@ type EventType struct {
 	Fields   []row.Field // of the payload, numbered from 1 in the order of the columns
 	Personal []bool      // of each field: it stands with the personal columns
 	Timing   *Timing     // nil: nothing about it is ever final
+	oid      int64
 	table    *plan.Table
 	text     string // of the statement
 }
@@ -59,7 +61,8 @@ type Projection struct {
 	Uses  []string // tables, by their full names
 	Kept  bool     // materialized: its rows are kept
 	names []string // of the columns
-	text  string   // of the statement
+	oid   int64
+	text  string // of the statement
 	table *plan.Table
 }
 
@@ -68,6 +71,9 @@ type Catalog struct {
 	types       map[string]*EventType
 	projections map[string]*Projection
 	order       []string // of creation: what is used comes first
+	schemas     []pgcat.Namespace
+	created     int64           // ever, schemas too: they are numbered
+	contents    *pgcat.Contents // as PostgreSQL shows it; nil: nobody has asked since it changed
 }
 
 // NewCatalog is empty.
@@ -105,7 +111,7 @@ func (c *Catalog) Table(schema, name string) (*plan.Table, bool) {
 	if t := systemTables[full]; t != nil {
 		return t, true
 	}
-	return nil, false
+	return pgcat.Table(schema, name)
 }
 
 // Names lists event types and projections in the order of their creation.
@@ -122,6 +128,7 @@ func (c *Catalog) Projection(full string) (*Projection, bool) {
 
 // Execute carries out a statement that creates or drops. Others are refused.
 func (c *Catalog) Execute(s tree.Statement) error {
+	c.contents = nil
 	switch s := s.(type) {
 	case *tree.CreateEventType:
 		return c.createEventType(s)
@@ -136,10 +143,10 @@ func (c *Catalog) Execute(s tree.Statement) error {
 // room refuses a name that is taken, and one too many.
 func (c *Catalog) room(name tree.Name, ifNotExists bool) (full string, err error) {
 	full = fullName(name.Schema, name.Name)
-	if name.Schema == SystemSchema {
+	if name.Schema == SystemSchema || pgcat.Own(name.Schema) {
 		return "", sqlerr.At(name.Pos, insufficientPrivilege, "schema %q is the database's own", name.Schema).Hint("choose another name")
 	}
-	if _, taken := c.Table(name.Schema, name.Name); taken {
+	if _, taken := c.Lookup(full); taken {
 		if ifNotExists {
 			return "", nil
 		}
@@ -193,6 +200,7 @@ func (c *Catalog) createEventType(s *tree.CreateEventType) error {
 			return err
 		}
 	}
+	t.oid = c.number(s.Name.Schema)
 	c.types[full] = t
 	c.order = append(c.order, full)
 	return nil
@@ -225,10 +233,11 @@ func (c *Catalog) createProjection(s *tree.CreateProjection) error {
 		return sqlerr.Unsupported(s.Name.Pos, LateEvents+" in a projection: it tells of all projections")
 	}
 	for _, used := range made.Uses {
-		if systemTables[used] != nil {
+		if ofCatalog(used) {
 			return sqlerr.Unsupported(s.At(), "a projection of %s", used)
 		}
 	}
+	made.oid = c.number(s.Name.Schema)
 	c.projections[full] = made
 	c.order = append(c.order, full)
 	return nil

@@ -16,8 +16,9 @@ import (
 type Options struct {
 	Params []row.Value
 	Now    int64 // microseconds since 1970-01-01 00:00 UTC
-	Memory int   // bytes that a circuit may hold; 0: MemoryDefault
-	Stream bool  // the answer may be read while it comes, where the plan allows it
+	User   string
+	Memory int  // bytes that a circuit may hold; 0: MemoryDefault
+	Stream bool // the answer may be read while it comes, where the plan allows it
 	// Kept finds the rows of a projection that are kept, as of the cut that the job
 	// will finish; nil: none are.
 	Kept func(full string) (*View, bool)
@@ -67,7 +68,7 @@ type input struct {
 
 // NewJob plans a query and what it reads.
 func (c *Catalog) NewJob(q *tree.Query, o Options) (*Job, error) {
-	p, err := plan.Query(q, plan.Options{Catalog: c, Params: o.Params, Now: o.Now})
+	p, err := plan.Query(q, plan.Options{Catalog: c, Params: o.Params, Now: o.Now, User: o.User})
 	if err != nil {
 		return nil, err
 	}
@@ -104,7 +105,7 @@ func (c *Catalog) addRun(j *Job, p *plan.Plan, asOf *plan.AsOf, o Options, made 
 		}
 		if t := c.types[s.Table]; t != nil {
 			in.intake, err = j.intake(s.Table, t)
-		} else if systemTables[s.Table] != nil {
+		} else if ofCatalog(s.Table) {
 			in.fixed, err = c.systemRows(s.Table, o)
 		} else if kept, ok := o.kept(s.Table, in.asOf); ok {
 			in.fixed, err = kept.rows()

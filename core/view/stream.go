@@ -12,7 +12,7 @@ import (
 func (c *Catalog) linear(r *plan.Rel) bool {
 	switch r.Op {
 	case plan.Scan:
-		if full := r.Table.Name; c.types[full] == nil && systemTables[full] == nil {
+		if full := r.Table.Name; c.types[full] == nil && !ofCatalog(full) {
 			below, err := c.planOf(full)
 			return err == nil && c.linear(below.Root)
 		}

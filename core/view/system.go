@@ -41,6 +41,9 @@ func (c *Catalog) systemRows(full string, o Options) (*zset.Batch, error) {
 	if o.keep && !o.Stream {
 		return nil, sqlerr.Unsupported(tree.NoPos, "keeping what is read from %s", full)
 	}
+	if systemTables[full] == nil {
+		return c.postgres().Rows(full), nil
+	}
 	out := zset.NewBatch(systemTables[full].Schema.Types())
 	for _, name := range c.order {
 		t, p := c.types[name], c.projections[name]
@@ -83,7 +86,8 @@ func boolean(b bool) row.Value {
 
 // Clone is a catalog that can be changed apart from c.
 func (c *Catalog) Clone() *Catalog {
-	return &Catalog{types: maps.Clone(c.types), projections: maps.Clone(c.projections), order: slices.Clone(c.order)}
+	return &Catalog{types: maps.Clone(c.types), projections: maps.Clone(c.projections), order: slices.Clone(c.order),
+		schemas: slices.Clone(c.schemas), created: c.created}
 }
 
 // Lookup tells whether there is an event type or a projection of a full name, and

@@ -37,8 +37,9 @@ core/sql/sqlerr:        core/sql/tree
 core/sql/parse:         core/sql/tree core/sql/sqlerr github.com/pganalyze/pg_query_go/v6 github.com/pganalyze/pg_query_go/v6/parser github.com/wasilibs/go-pgquery github.com/wasilibs/go-pgquery/parser
 core/expr:              core/row core/sql/tree core/sql/sqlerr github.com/cockroachdb/apd/v3
 core/sql/plan:          core/expr core/row core/sql/tree core/sql/sqlerr
+core/sql/pgcat:         core/expr core/row core/zset core/sql/plan core/sql/sqlerr core/sql/tree
 core/sql/lower:         core/expr core/flow core/row core/sql/plan core/sql/sqlerr core/sql/tree core/zset
-core/view:              core core/journal core/row core/zset core/sql/tree core/sql/sqlerr core/sql/plan core/sql/lower
+core/view:              core core/expr core/sql/pgcat core/journal core/row core/zset core/sql/tree core/sql/sqlerr core/sql/plan core/sql/lower
 core/query:             core core/actor core/seal core/feed core/journal core/proc core/row core/zset core/sql/tree core/sql/sqlerr core/sql/parse core/sql/plan core/sql/lower core/view net/wire google.golang.org/protobuf/encoding/protowire
 
 # the control plane
@@ -83,7 +84,7 @@ experiments/mutants:    golang.org/x/tools/txtar
 internal/host:          core/proc disk golang.org/x/sys/unix
 internal/observe:       core/proc disk internal/host net/tlsnet github.com/prometheus/client_golang/...
 net/client:             core core/row core/proc core/actor net/wire net/tlsnet
-net/pgwire:             core/row core/sql/parse core/sql/sqlerr net/client net/tlsnet net/wire github.com/jackc/pgx/v5/pgproto3 github.com/jackc/pgx/v5/pgtype
+net/pgwire:             core/row core/sql/pgcat core/sql/parse core/sql/sqlerr net/client net/tlsnet net/wire github.com/jackc/pgx/v5/pgproto3 github.com/jackc/pgx/v5/pgtype
 internal/datadir:       core core/proc disk/osfile
 internal/history:       core core/seal core/journal core/actor core/shard disk disk/pebblekv
 internal/inspect:       core core/actor core/journal core/shard internal/datadir internal/history

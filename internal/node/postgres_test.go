@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -239,25 +240,33 @@ func TestPgStrangers(t *testing.T) {
 	}
 }
 
-// psql, if it is installed: a query, an error with its place, a setting.
-func TestPsql(t *testing.T) {
+// psql makes a command that speaks to a site, and waits for its input; it skips the test
+// where psql is not installed.
+func (s *site) psql(args ...string) *exec.Cmd {
+	s.t.Helper()
 	psql, err := exec.LookPath("psql")
 	if err != nil {
-		t.Skip("psql is not installed")
+		s.t.Skip("psql is not installed")
 	}
-	s := pgSite(t)
 	svid, err := s.ca.Issue(tlsnet.ClientID(testDomain, "a"), time.Hour)
 	if err != nil {
-		t.Fatal(err)
+		s.t.Fatal(err)
 	}
-	dir := t.TempDir()
+	dir := s.t.TempDir()
 	if err := tlsnet.SaveIdentity(dir, svid, s.ca.Bundle()); err != nil {
-		t.Fatal(err)
+		s.t.Fatal(err)
 	}
 	identity := filepath.Join(dir, "identity.pem")
-	cmd := exec.CommandContext(t.Context(), psql, "-X", "-At", fmt.Sprintf("postgres://anybody@%s/actordb?sslmode=require&sslcert=%s&sslkey=%s", s.PostgresAddr(), identity, identity))
-	cmd.Stdin = strings.NewReader("SELECT 6 * 7; SELECT 'a;b';\nSHOW server_version;\nSELECT nothing;\nSELECT count(*) FROM generate_series(1, 5000);\n\\q\n")
+	cmd := exec.CommandContext(s.t.Context(), psql, append(args, "-X", fmt.Sprintf("postgres://anybody@%s/actordb?sslmode=require&sslcert=%s&sslkey=%s", s.PostgresAddr(), identity, identity))...)
 	cmd.Env = append(cmd.Environ(), "LC_ALL=C")
+	return cmd
+}
+
+// psql, if it is installed: a query, an error with its place, a setting.
+func TestPsql(t *testing.T) {
+	s := pgSite(t)
+	cmd := s.psql("-At")
+	cmd.Stdin = strings.NewReader("SELECT 6 * 7; SELECT 'a;b';\nSHOW server_version;\nSELECT nothing;\nSELECT count(*) FROM generate_series(1, 5000);\n\\q\n")
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
@@ -266,5 +275,82 @@ func TestPsql(t *testing.T) {
 		if !strings.Contains(string(out), want) {
 			t.Errorf("no %q in\n%s", want, out)
 		}
+	}
+}
+
+// What docs/sql.md shows of a session of psql, command by command, is what it says.
+func TestPsqlTranscript(t *testing.T) {
+	text, err := os.ReadFile("../../docs/sql.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const prompt, mark = "    actordb=> ", "the next command"
+	var input strings.Builder
+	var commands []string
+	want := map[int]string{}
+	for _, line := range strings.Split(string(text), "\n") {
+		if command, ok := strings.CutPrefix(line, prompt); ok {
+			commands = append(commands, command)
+			fmt.Fprintf(&input, "\\echo %s\n%s\n", mark, command)
+		} else if shown, ok := strings.CutPrefix(line, "    "); ok && len(commands) > 0 {
+			want[len(commands)-1] += strings.TrimRight(shown, " ") + "\n"
+		} else if line != "" && len(commands) > 0 {
+			break
+		}
+	}
+	if len(commands) < 9 {
+		t.Fatalf("%d commands in docs/sql.md", len(commands))
+	}
+	cmd := pgSite(t).psql("-P", "pager=off")
+	cmd.Stdin = strings.NewReader(input.String())
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	answers := strings.Split(string(out), mark+"\n")[1:]
+	if len(answers) != len(commands) {
+		t.Fatalf("%d answers to %d commands:\n%s", len(answers), len(commands), out)
+	}
+	for i, command := range commands {
+		got := ""
+		for _, line := range strings.Split(strings.TrimRight(answers[i], "\n"), "\n") {
+			got += strings.TrimRight(line, " ") + "\n"
+		}
+		if got != want[i] {
+			t.Errorf("%s\n%swant\n%s", command, got, want[i])
+		}
+	}
+}
+
+// What pgx and tools of its kind ask of the catalog, with parameters and in binary.
+func TestPgCatalog(t *testing.T) {
+	c := pgSite(t).pgx()
+	for _, text := range []string{`CREATE EVENT TYPE stream.sold (sku text NOT NULL, n int8 NOT NULL)`, `CREATE PROJECTION totals AS SELECT sku, sum(n) AS n FROM stream.sold GROUP BY sku`} {
+		if _, err := c.Exec(t.Context(), text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var oid uint32
+	var name, user string
+	if err := c.QueryRow(t.Context(), `SELECT $1::text::regtype::oid, $2::regclass, current_user`, "_int4", "totals").Scan(&oid, &name, &user); err != nil || oid != 1007 || name != "totals" || user != tlsnet.ClientID(testDomain, "a") {
+		t.Errorf("%d %q %q %v", oid, name, user, err)
+	}
+	if loaded, err := c.LoadType(t.Context(), "_timestamptz"); err != nil || loaded.OID != 1185 {
+		t.Errorf("%+v %v", loaded, err)
+	}
+	rows, err := c.Query(t.Context(), `SELECT c.column_name, t.oid FROM information_schema.columns c JOIN pg_type t ON t.typname = c.udt_name WHERE table_schema = $1 AND table_name = $2 ORDER BY ordinal_position`, "projections", "totals")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found, err := pgx.CollectRows(rows, func(r pgx.CollectableRow) (s string, err error) {
+		err = r.Scan(&name, &oid)
+		return fmt.Sprint(name, " ", oid), err
+	})
+	if err != nil || strings.Join(found, ", ") != "sku 25, n 1700" {
+		t.Errorf("%v %v", found, err)
+	}
+	var wrong *pgconn.PgError
+	if _, err := c.Exec(t.Context(), `SELECT $1::regclass`, "nothing"); !errors.As(err, &wrong) || wrong.Code != "42P01" {
+		t.Errorf("%+v", err)
 	}
 }

@@ -22,16 +22,14 @@ import (
 
 // Limits of a Server.
 const (
-	SessionsMax      = 256
-	messageBytesMax  = 16 << 20
-	statementsMax    = 1024 // prepared, of a session
-	portalsMax       = 256
-	startupTime      = 10 * time.Second
-	secretBytes      = 4
-	protocolALPN     = "postgresql"
-	serverVersion    = "17.0 (ActorDB)"
-	writeTime        = time.Minute // of one flush: who does not read is disconnected
-	serverNumVersion = "170000"
+	SessionsMax     = 256
+	messageBytesMax = 16 << 20
+	statementsMax   = 1024 // prepared, of a session
+	portalsMax      = 256
+	startupTime     = 10 * time.Second
+	secretBytes     = 4
+	protocolALPN    = "postgresql"
+	writeTime       = time.Minute // of one flush: who does not read is disconnected
 )
 
 // Config of a Server. All fields are required.

@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5/pgproto3"
 
 	"actordb/core/sql/parse"
+	"actordb/core/sql/pgcat"
 	"actordb/net/client"
 )
 
@@ -18,17 +19,21 @@ var reported = []string{"server_version", "server_encoding", "client_encoding", 
 	"integer_datetimes", "standard_conforming_strings", "is_superuser", "session_authorization", "default_transaction_read_only", "in_hot_standby"}
 
 // fixed are settings with one value: another one is refused, since it would be ignored.
-var fixed = map[string]string{
-	"server_version": serverVersion, "server_version_num": serverNumVersion, "server_encoding": "UTF8", "client_encoding": "UTF8",
-	"datestyle": "ISO, MDY", "intervalstyle": "postgres", "timezone": "UTC", "integer_datetimes": "on", "standard_conforming_strings": "on",
-	"bytea_output": "hex", "is_superuser": "off", "in_hot_standby": "off", "transaction_read_only": "on", "default_transaction_read_only": "on",
-}
+var fixed = func() map[string]string {
+	m := map[string]string{}
+	for _, s := range pgcat.Settings {
+		if _, ok := free[settingKey(s.Name)]; !ok {
+			m[settingKey(s.Name)] = s.Value
+		}
+	}
+	return m
+}()
 
 // free are settings that a client may change: they do nothing here, but for
 // statement_timeout.
 var free = map[string]string{
 	"application_name": "", "extra_float_digits": "1", "client_min_messages": "notice", "statement_timeout": "0", "lock_timeout": "0",
-	"idle_in_transaction_session_timeout": "0", "search_path": "projections", "row_security": "on", "transaction_isolation": "serializable",
+	"idle_in_transaction_session_timeout": "0", "search_path": pgcat.Path[0], "row_security": "on", "transaction_isolation": "serializable",
 	"default_transaction_isolation": "serializable",
 }
 

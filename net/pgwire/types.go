@@ -6,18 +6,9 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 
 	"actordb/core/row"
+	"actordb/core/sql/pgcat"
 	"actordb/net/wire"
 )
-
-// oids are those of PostgreSQL's catalog (pg_type.dat): of a type, and of its array.
-var oids = map[row.Kind][2]uint32{
-	row.Bool: {16, 1000}, row.Bytea: {17, 1001}, row.Int8: {20, 1016}, row.Int2: {21, 1005}, row.Int4: {23, 1007}, row.Text: {25, 1009},
-	row.Float4: {700, 1021}, row.Float8: {701, 1022}, row.Date: {1082, 1182}, row.Time: {1083, 1183}, row.Timestamp: {1114, 1115},
-	row.Timestamptz: {1184, 1185}, row.Interval: {1186, 1187}, row.Numeric: {1700, 1231}, row.UUID: {2950, 2951}, row.JSONB: {3802, 3807},
-}
-
-// sizes are those of types of a fixed size; the others have -1.
-var sizes = map[uint32]int16{16: 1, 20: 8, 21: 2, 23: 4, 700: 4, 701: 8, 1082: 4, 1083: 8, 1114: 8, 1184: 8, 1186: 16, 2950: 16}
 
 const textOID = 25
 
@@ -27,18 +18,10 @@ func oidOf(name string) uint32 {
 	if err != nil {
 		return textOID // what is not known is shown as text
 	}
-	if t.Kind == row.Array {
-		return oids[t.Elem][1]
-	}
-	return oids[t.Kind][0]
+	return uint32(pgcat.OID(t))
 }
 
-func sizeOf(oid uint32) int16 {
-	if n, ok := sizes[oid]; ok {
-		return n
-	}
-	return -1
-}
+func sizeOf(oid uint32) int16 { return pgcat.Size(int64(oid)) }
 
 func oidsOf(cols []wire.AnswerColumn) []uint32 {
 	list := make([]uint32, len(cols))

@@ -267,13 +267,15 @@ func (c *converter) caseExpr(e *pg.CaseExpr, holder tree.Pos) positioned {
 }
 
 func (c *converter) valueFunction(f *pg.SQLValueFunction, holder tree.Pos) positioned {
-	switch f.Op {
-	case pg.SQLValueFunctionOp_SVFOP_CURRENT_TIMESTAMP:
-		return &tree.Call{Name: "current_timestamp"}
-	case pg.SQLValueFunctionOp_SVFOP_CURRENT_DATE:
-		return &tree.Call{Name: "current_date"}
-	case pg.SQLValueFunctionOp_SVFOP_LOCALTIMESTAMP:
-		return &tree.Call{Name: "localtimestamp"}
+	name := map[pg.SQLValueFunctionOp]string{
+		pg.SQLValueFunctionOp_SVFOP_CURRENT_TIMESTAMP: "current_timestamp", pg.SQLValueFunctionOp_SVFOP_CURRENT_DATE: "current_date",
+		pg.SQLValueFunctionOp_SVFOP_LOCALTIMESTAMP: "localtimestamp", pg.SQLValueFunctionOp_SVFOP_CURRENT_USER: "current_user",
+		pg.SQLValueFunctionOp_SVFOP_CURRENT_ROLE: "current_role", pg.SQLValueFunctionOp_SVFOP_SESSION_USER: "session_user",
+		pg.SQLValueFunctionOp_SVFOP_USER: "user", pg.SQLValueFunctionOp_SVFOP_CURRENT_CATALOG: "current_catalog",
+		pg.SQLValueFunctionOp_SVFOP_CURRENT_SCHEMA: "current_schema",
+	}[f.Op]
+	if name != "" {
+		return &tree.Call{Name: name}
 	}
 	c.unsupported(c.pos(f.Location, holder), "this function without parentheses")
 	return &tree.Literal{}
@@ -325,11 +327,11 @@ func (c *converter) indirection(n *pg.A_Indirection, holder tree.Pos) positioned
 	return s
 }
 
-// collate accepts the one collation there is and drops it.
+// collate accepts the one collation there is, which is the default too, and drops it.
 func (c *converter) collate(n *pg.CollateClause, holder tree.Pos) positioned {
 	names := nameList(n.Collname)
 	switch names[len(names)-1] {
-	case "C", "POSIX", "ucs_basic":
+	case "C", "POSIX", "ucs_basic", "default":
 	default:
 		c.fail(sqlerr.Unsupported(c.pos(n.Location, holder), "collation %q", names[len(names)-1]).Hint(`text is ordered by its bytes, as with COLLATE "C"`))
 	}

@@ -231,7 +231,7 @@ func TestRefused(t *testing.T) {
 		"SELECT (a).b FROM t":      9,
 		"SELECT a[1:2] FROM t":     8,
 		`SELECT a COLLATE "de_DE"`: 10,
-		"SELECT current_user":      8,
+		"SELECT current_time":      8,
 		"SELECT s.f(1)":            8,
 		"SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY a) FROM t": 8,
 		"SELECT * FROM ROWS FROM (f(1), g(2))":                         1,

@@ -13,11 +13,22 @@ type Catalog interface {
 	Table(schema, name string) (*Table, bool)
 }
 
+// A Caller is a Catalog that has functions: what it knows of what it holds.
+type Caller interface {
+	// Call makes a call of one of them; it is nil if there is none of that name.
+	Call(name string, args []*expr.Node, pos tree.Pos) (*expr.Node, *sqlerr.Error)
+	// Alias is the name of the type that one of PostgreSQL's catalogs is kept as; named
+	// reports whether its values are numbers that stand for names. The function of the
+	// type's name makes the one of the other then.
+	Alias(name string) (kept string, named, ok bool)
+}
+
 // Options are what a statement depends on besides its text.
 type Options struct {
 	Catalog Catalog
 	Params  []row.Value // $1, $2, …; of no type: text whose type is yet to be found
 	Now     int64       // microseconds since 1970-01-01 00:00 UTC
+	User    string      // who asks
 	View    bool        // the answer will be kept: it must depend on the tables alone
 	Keep    bool        // no rewrites but those without which there is no plan
 	late    bool        // see Late

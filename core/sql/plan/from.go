@@ -238,7 +238,7 @@ func (b *binder) function(f *tree.FunctionFrom, left *scope, seen map[string]boo
 		return b.timeWindow(f, name, left)
 	case "generate_series", "unnest":
 	default:
-		fail(c, sqlerr.UndefinedFunction, "function %s does not exist in FROM", c.Name)
+		return b.scalarFrom(f, name, left)
 	}
 	s := &scope{parent: left, ctes: left.ctes, place: "functions in FROM"}
 	one := &Rel{Op: Values, Rows: [][]*expr.Node{{}}}
@@ -260,6 +260,17 @@ func (b *binder) function(f *tree.FunctionFrom, left *scope, seen map[string]boo
 	}
 	column := name
 	out.Cols = []Col{b.p.fresh(column, t)}
+	return out, entries(f, name, f.Alias.Columns, out.Cols)
+}
+
+// scalarFrom binds a function of one value: it is a table of one row and one column.
+func (b *binder) scalarFrom(f *tree.FunctionFrom, name string, left *scope) (*Rel, []entry) {
+	s := &scope{parent: left, ctes: left.ctes, place: "functions in FROM"}
+	n := b.call(f.Call, s)
+	if s.rel != nil {
+		unsupported(f, "a subquery as an argument in FROM")
+	}
+	out := &Rel{Op: Project, In: []*Rel{{Op: Values, Rows: [][]*expr.Node{{}}}}, Exprs: []*expr.Node{n}, Cols: []Col{b.p.fresh(name, n.Type)}, Pos: f.Pos}
 	return out, entries(f, name, f.Alias.Columns, out.Cols)
 }
 

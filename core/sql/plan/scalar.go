@@ -302,7 +302,14 @@ func typeOf(t *tree.TypeName) row.Type {
 }
 
 func (b *binder) cast(e *tree.Cast, s *scope) *expr.Node {
-	x, t := b.expr(e.X, s), typeOf(e.Type)
+	if t, named, ok := b.alias(e.Type); ok && named {
+		return b.number(e, s)
+	} else if inner, is := e.X.(*tree.Cast); is {
+		if _, named, _ := b.alias(inner.Type); named && (t == "text" || !ok && typeOf(e.Type).Kind == row.Text) {
+			return b.catalogCall(inner.Type.Name, []*expr.Node{b.number(inner, s)}, e.Pos)
+		}
+	}
+	x, t := b.expr(e.X, s), b.castType(e.Type)
 	if t.Kind == row.Interval && (e.Type.Fields != "" || len(e.Type.Mods) > 0) {
 		if len(e.Type.Mods) > 0 {
 			unsupported(e.Type, "a precision of intervals")
@@ -341,6 +348,11 @@ func (b *binder) call(e *tree.Call, s *scope) *expr.Node {
 		}
 	}
 	switch e.Name {
+	case "current_user", "current_role", "session_user", "user":
+		if b.o.View {
+			unsupported(e, "who asks, in what is kept,")
+		}
+		return expr.Constant(row.Value{Type: row.Of(row.Text), B: []byte(b.o.User)}, e.Pos)
 	case "current_timestamp", "now":
 		return stamp(row.Timestamptz, b.o.Now)
 	case "localtimestamp":
@@ -350,5 +362,9 @@ func (b *binder) call(e *tree.Call, s *scope) *expr.Node {
 	case "row_number", "rank", "dense_rank", "percent_rank", "cume_dist", "ntile", "lag", "lead", "first_value", "last_value", "nth_value":
 		fail(e, sqlerr.WindowingError, "window function %s requires an OVER clause", e.Name)
 	}
-	return must(expr.Resolve(e.Name, b.exprs(e.Args, s), e.Pos))
+	args := b.exprs(e.Args, s)
+	if n := b.catalogCall(e.Name, args, e.Pos); n != nil {
+		return n
+	}
+	return must(expr.Resolve(e.Name, args, e.Pos))
 }

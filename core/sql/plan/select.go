@@ -54,7 +54,7 @@ func (b *binder) selectBody(q *tree.SelectBody, order []tree.Order, outer *scope
 	s.win = &windows{named: q.Windows}
 	out := &Rel{Op: Project, Pos: q.Pos}
 	for _, item := range items {
-		n := b.expr(item.Expr, s)
+		n := b.output(item.Expr, s)
 		if expr.Unknown(n.Type) {
 			n = must(expr.Coerce(n, row.Of(row.Text)))
 		}

@@ -156,7 +156,7 @@ type (
 
 	// Call is a function's. What PostgreSQL gives a grammar of its own is one too:
 	// coalesce, nullif, greatest, least, extract, substring, position, btrim,
-	// timezone (AT TIME ZONE), current_timestamp, current_date.
+	// timezone (AT TIME ZONE), current_timestamp, current_date, current_user.
 	Call struct {
 		at
 		Name     string

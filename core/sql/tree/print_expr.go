@@ -208,7 +208,8 @@ func callName(name string) string {
 
 func (e *Call) write(p *printer) {
 	switch e.Name {
-	case "current_timestamp", "current_date", "localtimestamp", "current_time", "localtime":
+	case "current_timestamp", "current_date", "localtimestamp", "current_time", "localtime",
+		"current_user", "current_role", "session_user", "user", "current_catalog", "current_schema":
 		if len(e.Args) == 0 && e.Over == nil && e.Filter == nil {
 			p.words(strings.ToUpper(e.Name))
 			return
