@@ -17,6 +17,8 @@ import (
 //     wherever they were applied or read
 //   - the events of a (session, number) stand in one contiguous block of one actor
 //   - all answers to a (session, number) are the same (status, seq, count, code)
+//   - who was told no answer is not told that there was one, or that the number is another
+//     command's: clients number honestly, and declare answered what they were told
 //   - per shard, commit timestamps grow and terms never shrink with the index;
 //     per actor, commit timestamps never shrink with seq
 //
@@ -124,22 +126,27 @@ func (a *Applied) monotone(r *Result) {
 
 func oneAnswer(r *Result, ops []Op) {
 	order := byCommand(ops)
-	var first *Op // the first decisive answer of the present command
+	var first, forgotten *Op // the first decisive answer of the present command; the answer that there was one
 	for i, x := range order {
 		o := &ops[x]
 		if i > 0 && !sameCommand(o, &ops[order[i-1]]) {
-			first = nil
+			first, forgotten = nil, nil
 		}
-		if !definitive(o) {
-			continue
+		if o.Code == core.CodeBelowFloor || o.Code == core.CodeReused {
+			forgotten = o
 		}
-		r.Examined++
-		if first == nil {
-			first = o
-			continue
+		if definitive(o) {
+			r.Examined++
+			switch {
+			case first == nil:
+				first = o
+			case o.Status != first.Status || o.Seq != first.Seq || o.Count != first.Count || o.Code != first.Code:
+				r.fail("%x/%d got two answers: %s; then %s", shortSession(o.Session), o.Number, first, o)
+				return
+			}
 		}
-		if o.Status != first.Status || o.Seq != first.Seq || o.Count != first.Count || o.Code != first.Code {
-			r.fail("%x/%d got two answers: %s; then %s", shortSession(o.Session), o.Number, first, o)
+		if last := i+1 == len(order) || !sameCommand(o, &ops[order[i+1]]); last && forgotten != nil && first == nil {
+			r.fail("forgotten: %s", forgotten)
 			return
 		}
 	}
