@@ -36,6 +36,7 @@ type ask struct {
 	text         string
 	statement    tree.Statement
 	params       []row.Value
+	exact        core.Timestamp // the cut of the answer; 0: the node chooses it
 	after        core.Timestamp // subscription: its changes are wanted from there on
 	then         core.Timestamp // the catalog is meant as of it; 0: as of the cut
 	clock        int64          // the node's, when it came, in microseconds
@@ -98,6 +99,9 @@ func (p *Process) admit(m *wire.Ask) {
 	a := &ask{id: m.ID, principal: core.Principal(string([]byte(m.Principal))), batch: m.Batch, text: m.Text, after: m.After,
 		describe: m.Op == wire.Describe, clock: p.now.Wall / 1000, since: p.now.Mono, heard: p.now.Mono, taken: p.now.Mono,
 		stream: stream{to: proc.Addr{Node: proc.NodeID(m.Node), Proc: m.Proc}, window: min(int(m.Window), p.cfg.Limits.WindowBytes)}}
+	if m.Exact {
+		a.exact = m.AtLeast
+	}
 	for _, x := range m.Params {
 		v := row.Value{IsNull: x.Null}
 		if !x.Null {
@@ -125,6 +129,12 @@ func (p *Process) prepare(a *ask, atLeast core.Timestamp) (err error) {
 	clock := core.Timestamp(p.now.Wall)
 	a.need = max(clock, atLeast, a.after)
 	query := (*tree.Query)(nil)
+	if a.exact > 0 {
+		if !readsOnly(a.statement) {
+			return sqlerr.At(a.statement.At(), readOnly, "cannot execute %s in a transaction, which only reads", tagOf(a.statement)).Hint("end the transaction first")
+		}
+		a.need, a.then, a.clock = a.exact, a.exact, int64(a.exact)/1000
+	}
 	if a.describe {
 		return nil
 	}
@@ -153,7 +163,9 @@ func (p *Process) prepare(a *ask, atLeast core.Timestamp) (err error) {
 		if err != nil {
 			return err
 		}
-		p.asOf(a, times)
+		if err := p.asOf(a, times); err != nil {
+			return err
+		}
 	}
 	if a.need > clock+p.cfg.Limits.Ahead {
 		return sqlerr.New(sqlerr.InvalidParameter, "the time %s is %d ms ahead of the node's clock: what was committed by then is not known yet", a.need, (a.need-clock)/1e6).
@@ -165,19 +177,45 @@ func (p *Process) prepare(a *ask, atLeast core.Timestamp) (err error) {
 // asOf makes a statement wait for the system times that it reads at: before the cut
 // has reached one, what was committed by then is not known. If all tables are read at
 // system times, names mean what they meant at the last of them.
-func (p *Process) asOf(a *ask, times []*plan.AsOf) {
+func (p *Process) asOf(a *ask, times []*plan.AsOf) error {
 	past := len(times) > 0
+	a.then = 0
 	for _, t := range times {
 		if t == nil || t.Axis != tree.SystemTime {
 			past = false
 			continue
 		}
 		end := core.Timestamp(min(t.Micros, 1<<62/1000)*1000 + 999)
+		if a.exact > 0 && end > a.exact {
+			return sqlerr.New(sqlerr.InvalidParameter, "the transaction reads at %s, before the time %s", a.exact, end).Hint("end the transaction first")
+		}
 		a.need, a.then = max(a.need, end), max(a.then, end)
 	}
 	if !past {
-		a.then = 0
+		a.then = a.exact
 	}
+	return nil
+}
+
+const readOnly sqlerr.State = "25006" // read_only_sql_transaction
+
+// readsOnly tells of statements that can be answered at a cut.
+func readsOnly(s tree.Statement) bool {
+	switch s := s.(type) {
+	case *tree.Select:
+		return true
+	case *tree.Explain:
+		return readsOnly(s.Statement)
+	}
+	return false
+}
+
+// answersAt is the cut of a query's answer, now that it can be answered.
+func (p *Process) answersAt(a *ask) core.Timestamp {
+	if a.exact > 0 {
+		return a.exact
+	}
+	return p.cut
 }
 
 // work does a piece of work on a statement.

@@ -19,7 +19,8 @@
 //	Q1  An answer names its cut, which is at or after the token that the client gave,
 //	    the node's clock when it asked, and every system time that it reads as of. It is
 //	    the answer over all events committed at or before that cut, under the catalog
-//	    as of it; or of the system time, if all its tables are read as of one.
+//	    as of it; or of the system time, if all its tables are read as of one. A client
+//	    may name the cut: all that it asks at one cut is of one state, and now() its time.
 //	Q2  A statement waits for its cut without holding up others. Work is done in pieces;
 //	    between two of them those that somebody waits for go before batch.
 //	Q3  A subscription's steps join: each is the change from the cut of the one before,

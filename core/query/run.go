@@ -60,7 +60,11 @@ func (p *Process) start(a *ask) error {
 }
 
 func (p *Process) options(a *ask, c *view.Catalog) view.Options {
-	return view.Options{Params: a.params, Now: a.clock, User: string(a.principal), Memory: p.cfg.Limits.MemoryBytes, Kept: p.found(c)}
+	o := view.Options{Params: a.params, Now: a.clock, User: string(a.principal), Memory: p.cfg.Limits.MemoryBytes}
+	if p.answersAt(a) == p.cut { // what is kept stands there
+		o.Kept = p.found(c)
+	}
+	return o
 }
 
 // query runs a query over all blocks up to the present cut.
@@ -75,8 +79,8 @@ func (p *Process) query(a *ask, c *view.Catalog, q *tree.Query) (err error) {
 	}
 	a.stage, a.since = runs, p.now.Mono
 	a.runner = runner{job: a.job, ready: a.stream.room, batch: a.batch}
-	p.begin(&a.runner)
-	last := p.cut
+	last := p.answersAt(a)
+	p.beginTo(&a.runner, last)
 	a.runner.ended = func(cut core.Timestamp) {
 		if err := a.job.Err(); err != nil {
 			a.runner.err = err
@@ -132,7 +136,7 @@ func (p *Process) describe(a *ask, c *view.Catalog) (err error) {
 		head.Params = append(head.Params, t.String())
 	}
 	p.reply(a, head)
-	p.done(a, p.cut)
+	p.done(a, p.answersAt(a))
 	return nil
 }
 
@@ -152,7 +156,7 @@ func (p *Process) explain(a *ask, c *view.Catalog, s *tree.Explain) error {
 			why := "it is computed on demand: nobody asked to keep it, and it is not asked often enough"
 			if projection.Kept || p.policy.Keeps(full) {
 				why = "it is computed on demand: its rows are still being collected"
-				if _, ok := p.keptAt(c)(full); ok {
+				if _, ok := p.keptAt(c)(full); ok && p.answersAt(a) == p.cut {
 					why = "its rows are kept; as of a time it is computed on demand"
 				}
 				if !projection.Kept {
@@ -164,7 +168,7 @@ func (p *Process) explain(a *ask, c *view.Catalog, s *tree.Explain) error {
 	}
 	text := row.Schema{{Name: "QUERY PLAN", Type: row.Of(row.Text)}}
 	p.head(a, []plan.Col{{Name: text[0].Name, Type: text[0].Type}})
-	a.cut = p.cut
+	a.cut = p.answersAt(a)
 	if s.Analyze {
 		a.analyze = lines
 		return p.query(a, c, q.Query)

@@ -225,14 +225,18 @@ func (p *Process) release(r *runner) {
 }
 
 // begin makes a runner scan up to the present cut, and through others on the way.
-func (p *Process) begin(r *runner, on ...core.Timestamp) {
+func (p *Process) begin(r *runner, on ...core.Timestamp) { p.beginTo(r, p.cut, on...) }
+
+// beginTo is begin up to a cut that may be an earlier one: no runner follows from there.
+func (p *Process) beginTo(r *runner, cut core.Timestamp, on ...core.Timestamp) {
+	core.Assert(cut == p.cut || !r.follows, "a runner that follows from %s, at the cut %s", cut, p.cut)
 	r.marks = nil
 	for _, t := range on {
-		if t > 0 && t < p.cut {
+		if t > 0 && t < cut {
 			r.marks = append(r.marks, t)
 		}
 	}
-	r.marks = append(r.marks, p.cut)
+	r.marks = append(r.marks, cut)
 	p.refill(r)
 }
 

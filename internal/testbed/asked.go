@@ -124,7 +124,7 @@ func (r *run) judgeAsked() []checkers.Result {
 		for i := range n.answers {
 			a := &n.answers[i]
 			c := comparison{means: a.question.means, upTo: a.cut, rows: a.rows, says: a.question.text(a.at) + " at the cut " + a.cut.String()}
-			if a.cut < a.token {
+			if a.cut < a.token || a.exact && a.cut != a.token {
 				wrong(&answers, "%s: the token was %s", c.says, a.token)
 			}
 			switch {

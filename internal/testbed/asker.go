@@ -42,6 +42,7 @@ type answered struct {
 	at       asOfTime // that it was asked as of
 	clock    core.Timestamp
 	token    core.Timestamp
+	exact    bool // the token was to be the cut
 	cut      core.Timestamp
 	rows     []string
 }
@@ -154,12 +155,14 @@ func (a *asker) tick(now proc.Now, out *proc.Effects) {
 // query asks one, of now or of another time.
 func (a *asker) query(now proc.Now, out *proc.Effects) {
 	q := &askedQueries[a.rand.IntN(len(askedQueries))]
-	s := &asking{question: q}
+	s, again := &asking{question: q}, false
 	switch a.rand.IntN(4) {
 	case 0: // a little ahead, or behind
 		s.at = asOfTime{true, (now.Wall + a.rand.Int64N(4e8) - 2e8) / 1000}
 	case 1:
 		s.at = asOfTime{false, (now.Wall - a.rand.Int64N(3e9)) / 1000}
+	case 2: // at the cut of another answer, as in a transaction
+		again = true
 	}
 	s.ask.Text = q.text(s.at)
 	for _, x := range q.params {
@@ -168,6 +171,9 @@ func (a *asker) query(now proc.Now, out *proc.Effects) {
 	s.ask.Batch = a.rand.IntN(4) == 0
 	if a.notes.seen > 0 && a.rand.IntN(2) == 0 {
 		s.ask.AtLeast = a.notes.seen + core.Timestamp(a.rand.Int64N(1e8))
+	}
+	if n := len(a.notes.answers); again && n > 0 {
+		s.ask.AtLeast, s.ask.Exact = a.notes.answers[n-1].cut, true
 	}
 	a.begin(now, s, out)
 }
@@ -272,7 +278,7 @@ func (a *asker) took(s *asking, p *wire.Reply, out *proc.Effects) {
 		if s.question == nil {
 			a.declared++
 		} else {
-			a.notes.answers = append(a.notes.answers, answered{s.question, s.at, s.clock, s.ask.AtLeast, p.Cut, s.rows})
+			a.notes.answers = append(a.notes.answers, answered{s.question, s.at, s.clock, s.ask.AtLeast, s.ask.Exact, p.Cut, s.rows})
 		}
 		a.leave(s, out)
 	case wire.ReplyError:

@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 
+	"actordb/core"
 	"actordb/net/wire"
 )
 
@@ -13,9 +14,10 @@ type Description struct {
 	Tag     string              // its name, as SELECT
 }
 
-// Describe asks what a statement takes and returns, and runs nothing of it.
-func (c *Client) Describe(ctx context.Context, text string) (*Description, error) {
-	s, err := c.begin(wire.Ask{Op: wire.Describe, Text: text})
+// Describe asks what a statement takes and returns, and runs nothing of it. at is the cut
+// that it will be asked at, or 0.
+func (c *Client) Describe(ctx context.Context, text string, at core.Timestamp) (*Description, error) {
+	s, err := c.begin(wire.Ask{Op: wire.Describe, Text: text, AtLeast: at, Exact: at != 0})
 	if err != nil {
 		return nil, err
 	}

@@ -40,7 +40,10 @@ type Query struct {
 	// AtLeast is the earliest cut that the answer may be of. What the client itself was
 	// answered is always seen.
 	AtLeast core.Timestamp
-	Batch   bool // statements of others go first
+	// At is the cut that the answer is of, and now() its time; 0: the node chooses one.
+	// Answers at one cut are of one state. Only queries can be asked at a cut (25006).
+	At    core.Timestamp
+	Batch bool // statements of others go first
 }
 
 // Rows is an answer that comes piece by piece: Next, until it returns false, then
@@ -74,7 +77,11 @@ func (c *Client) Ask(ctx context.Context, q Query) (*Rows, error) {
 		return nil, err
 	}
 	r := &Rows{ctx: ctx, client: c, batch: &row.Batch{}}
-	r.stmt, err = c.begin(wire.Ask{Text: q.Text, Params: params, AtLeast: q.AtLeast, Batch: q.Batch})
+	a := wire.Ask{Text: q.Text, Params: params, AtLeast: q.AtLeast, Batch: q.Batch}
+	if q.At != 0 {
+		a.AtLeast, a.Exact = q.At, true
+	}
+	r.stmt, err = c.begin(a)
 	if err != nil {
 		return nil, err
 	}
@@ -87,6 +94,13 @@ func (c *Client) Ask(ctx context.Context, q Query) (*Rows, error) {
 		return nil, err
 	}
 	return r, nil
+}
+
+// Cut is one that can be asked at: all is to be seen there that the client was answered, and
+// all that was committed before by the clock of the node.
+func (c *Client) Cut(ctx context.Context) (core.Timestamp, error) {
+	r, err := c.Exec(ctx, "VALUES (1)")
+	return r.Cut, err
 }
 
 // Result is what became of a statement without rows.

@@ -52,7 +52,9 @@ func (c *Client) begin(a wire.Ask) (*statement, error) {
 	if c.closed {
 		return nil, ErrClosed
 	}
-	s.ask.AtLeast = max(a.AtLeast, c.token)
+	if !a.Exact {
+		s.ask.AtLeast = max(a.AtLeast, c.token)
+	}
 	c.asks = append(c.asks, s)
 	signal(c.wake)
 	return s, nil

@@ -6,6 +6,7 @@
 //	session.go   a connection: startup, messages, errors
 //	simple.go    queries as text, several at once
 //	extended.go  prepared statements and portals
+//	transaction.go  transactions, which read at one cut
 //	settings.go  what clients set and ask before anything else
 //	types.go     types by their OIDs, values in PostgreSQL's formats
 //	subscribe.go SUBSCRIBE, as rows and as COPY
@@ -17,8 +18,8 @@
 //	    answers are at or after the cut of those before.
 //	W3  Types and texts of values are PostgreSQL's; binary values are made by pgx's
 //	    pgtype from them.
-//	W4  Statements change nothing but the catalog, each at once. BEGIN, COMMIT and
-//	    ROLLBACK are taken, since clients send them, and undo nothing.
+//	W4  Statements change nothing but the catalog, each at once, and not within BEGIN and
+//	    COMMIT: between them there are queries alone, which are answered at one cut.
 //	W5  Messages, prepared statements and portals of a session, and sessions, are
 //	    bounded; beyond the bound there is an error with a SQLSTATE.
 package pgwire

@@ -57,7 +57,11 @@ func (x *session) parse(m *pgproto3.Parse) error {
 			return err
 		}
 		ctx, end := x.begin()
-		d, err := x.client.Describe(ctx, m.Query)
+		err := x.pin(ctx)
+		var d *client.Description
+		if err == nil {
+			d, err = x.client.Describe(ctx, m.Query, x.cut)
+		}
 		end()
 		if err != nil {
 			return cause(ctx, err)

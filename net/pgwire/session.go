@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgproto3"
 	"github.com/jackc/pgx/v5/pgtype"
 
+	"actordb/core"
 	"actordb/core/sql/sqlerr"
 	"actordb/net/client"
 	"actordb/net/tlsnet"
@@ -28,12 +29,14 @@ type session struct {
 	pid     uint32
 	secret  []byte
 
-	settings map[string]string
-	values   values
-	prepared map[string]*prepared
-	portals  map[string]*portal
-	status   byte // 'I' idle, 'T' in a transaction, 'E' in one that failed
-	skipping bool // after an error: until Sync
+	settings   map[string]string
+	values     values
+	prepared   map[string]*prepared
+	portals    map[string]*portal
+	status     byte           // 'I' idle, 'T' in a transaction, 'E' in one that failed
+	cut        core.Timestamp // at which a transaction reads; 0: it has not chosen one yet
+	savepoints []string
+	skipping   bool // after an error: until Sync
 
 	mu   sync.Mutex
 	stop context.CancelCauseFunc // of the statement that runs, or nil

@@ -57,23 +57,13 @@ func refusal(state, says, cure string) error {
 	return &client.SQLError{State: state, Message: says, Cure: cure, Position: -1}
 }
 
-// transaction is by the first word of a statement what becomes of the status.
-var transaction = map[string]struct {
-	status byte
-	tag    string
-}{
-	"begin": {'T', "BEGIN"}, "start": {'T', "START TRANSACTION"}, "commit": {'I', "COMMIT"}, "end": {'I', "COMMIT"},
-	"rollback": {'I', "ROLLBACK"}, "abort": {'I', "ROLLBACK"},
-}
-
 // isLocal reports whether a statement is for the session, and not for the node.
 func isLocal(p *parse.Part) bool {
 	switch p.Word {
-	case "set", "reset", "show", "discard", "deallocate":
+	case "set", "reset", "show", "discard", "deallocate", "begin", "start", "commit", "end", "rollback", "abort", "savepoint", "release":
 		return true
 	}
-	_, ok := transaction[p.Word]
-	return ok
+	return false
 }
 
 var (
@@ -87,12 +77,8 @@ var (
 
 // local runs a statement of the session. It returns the answer of SHOW, and the tag.
 func (x *session) local(p *parse.Part) (name, value, tag string, err error) {
-	if t, ok := transaction[p.Word]; ok {
-		if tag = t.tag; tag == "COMMIT" && x.status == 'E' {
-			tag = "ROLLBACK"
-		}
-		x.status = t.status
-		return "", "", tag, nil
+	if tag, ok, err := x.transaction(p); ok {
+		return "", "", tag, err
 	}
 	switch p.Word {
 	case "set":

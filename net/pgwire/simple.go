@@ -71,7 +71,7 @@ func (x *session) statement(p *parse.Part) error {
 
 // allowed refuses what may not be in a transaction that failed.
 func (x *session) allowed(p *parse.Part) error {
-	if x.status == 'E' && transaction[p.Word].status != 'I' {
+	if ends := p.Word == "commit" || p.Word == "end" || p.Word == "rollback" || p.Word == "abort"; x.status == 'E' && !ends {
 		return refusal("25P02", "current transaction is aborted, commands ignored until end of transaction block", "")
 	}
 	return nil
@@ -87,10 +87,13 @@ type answer interface {
 
 // ask runs a statement on the node.
 func (x *session) ask(ctx context.Context, p *parse.Part, args []any) (answer, error) {
-	if p.Word == "subscribe" {
+	if err := x.pin(ctx); err != nil {
+		return nil, err
+	}
+	if p.Word == "subscribe" && x.cut == 0 {
 		return x.subscribe(ctx, p.Text, args)
 	}
-	rows, err := x.client.Query(ctx, p.Text, args...)
+	rows, err := x.client.Ask(ctx, client.Query{Text: p.Text, Args: args, At: x.cut})
 	if err != nil {
 		return nil, err
 	}

@@ -56,6 +56,7 @@ type Ask struct {
 
 	Batch   bool           // Run: others go first; Describe is encoded as Run is
 	AtLeast core.Timestamp // Run: a read token, or 0: the answer's cut is that or later
+	Exact   bool           // Run, Describe: AtLeast is the answer's cut, and not only the least
 	After   core.Timestamp // Run of SUBSCRIBE: the changes after this cut, or 0: all rows first
 	Window  uint32         // Run, More: bytes of replies that may be under way
 	Text    string         // Run
@@ -131,7 +132,7 @@ func (w *Writer) Ask(a *Ask) {
 	d = appendText(d, string(a.Principal))
 	switch a.Op {
 	case Run, Describe:
-		d = append(d, flag(a.Batch))
+		d = append(d, flag(a.Batch)|flag(a.Exact)<<1)
 		d = binary.AppendVarint(d, int64(a.AtLeast))
 		d = binary.AppendVarint(d, int64(a.After))
 		d = binary.AppendUvarint(d, uint64(a.Window))
@@ -173,7 +174,12 @@ func (r *Reader) Ask(a *Ask) bool {
 	a.Principal = core.Principal(r.text("principal"))
 	switch a.Op {
 	case Run, Describe:
-		a.Batch = r.bool("flags")
+		flags := r.byte("flags")
+		if flags > 3 {
+			r.fail("flags")
+			return false
+		}
+		a.Batch, a.Exact = flags&1 != 0, flags&2 != 0
 		a.AtLeast = core.Timestamp(r.varint("at least"))
 		a.After = core.Timestamp(r.varint("after"))
 		a.Window = r.window()

@@ -16,6 +16,7 @@ var someAsks = []Ask{
 	{ID: AskID{3}, Op: More, Next: 9, Window: 4096, Again: true},
 	{ID: AskID{3}, Op: Cancel},
 	{ID: AskID{4}, Op: Run},
+	{ID: AskID{5}, Op: Describe, AtLeast: 9, Exact: true, Text: "SELECT 1"},
 }
 
 var someReplies = []Reply{
