@@ -243,6 +243,7 @@ func (r *run) revive(id core.ShardID) (*shard.Member, bool) {
 			s.retired, s.begun, s.haunts, s.ghost, s.since = false, false, true, nil, r.configured[id]
 			s.kv.Lose()
 			s.files.Wipe()
+			s.gone()
 			r.world.RestartProc(s.addr)
 		})
 		return &shard.Member{ID: s.identity.Replica, Node: s.node, Learner: true}, true
