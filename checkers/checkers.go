@@ -8,6 +8,7 @@
 // reads the parts that its law speaks of:
 //
 //	linearizable  per actor, operations appear to take effect one at a time   Ops, Finals
+//	tokens        a read at a token tells of all that the token covers        Ops, Logs
 //	sequence      one dense history per actor, equal on all replicas          Ops, Logs, Finals
 //	durability    acknowledged ⊆ readable ⊆ sent                              Ops, Logs, Finals
 //	snapshot      snapshot and tail make the state that a full fold makes     Snapshots
@@ -96,7 +97,8 @@ type Op struct {
 	Kind        core.CommandKind
 	Name        string // of the model's operation
 	In, Out     Value
-	Expected    core.Seq // the check that the command asked for, or core.AnySeq
+	Expected    core.Seq       // the check that the command asked for, or core.AnySeq
+	Fresh       core.Freshness // of a read
 	Status      core.Status
 	Code        core.Code
 	Seq         core.Seq // of the answer
@@ -108,6 +110,9 @@ type Op struct {
 
 func (o *Op) String() string {
 	s := fmt.Sprintf("client %d %s %s(%s) %x/%d", o.Client, o.Actor, o.Name, o.In, shortSession(o.Session), o.Number)
+	if o.Fresh.Level != core.Linearizable {
+		s += " " + o.Fresh.String()
+	}
 	switch {
 	case o.Return == Pending:
 		return s + fmt.Sprintf(" -> pending [%d,", o.Invoke)
@@ -286,6 +291,7 @@ func All(h *History, options LinearizableOptions) []Result {
 		raft.Result(),
 		owner.Result(),
 		Linearizable(h.Ops, h.Finals, options),
+		Tokens(applied, h.Ops),
 		Sequence(applied, h.Ops, h.Finals),
 		Durability(applied, h.Ops, h.Finals),
 		Snapshot(h.Snapshots),

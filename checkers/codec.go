@@ -54,6 +54,9 @@ type opLine struct {
 	In          *valueLine         `json:"in,omitempty"`
 	Out         *valueLine         `json:"out,omitempty"`
 	Expected    *core.Seq          `json:"expected,omitempty"`
+	Level       string             `json:"level,omitempty"` // absent: linearizable
+	MaxAge      core.Timestamp     `json:"max_age,omitempty"`
+	Token       core.Timestamp     `json:"token,omitempty"`
 	Status      string             `json:"status"`
 	Code        core.Code          `json:"code,omitempty"`
 	Seq         core.Seq           `json:"seq,omitempty"`
@@ -314,6 +317,9 @@ func opToLine(o *Op) *opLine {
 	if o.Expected != core.AnySeq {
 		l.Expected = &o.Expected
 	}
+	if o.Fresh.Level != core.Linearizable {
+		l.Level, l.MaxAge, l.Token = o.Fresh.Level.String(), o.Fresh.MaxAge, o.Fresh.Token
+	}
 	if o.Return != Pending {
 		l.Return = &o.Return
 	}
@@ -333,6 +339,14 @@ func opFromLine(l *opLine) (Op, error) {
 	}
 	if o.Kind == 0 {
 		return o, fmt.Errorf("op: no command kind %q", l.Kind)
+	}
+	for level := core.FromLeader; level <= core.AtToken; level++ {
+		if level.String() == l.Level {
+			o.Fresh = core.Freshness{Level: level, MaxAge: l.MaxAge, Token: l.Token}
+		}
+	}
+	if l.Level != "" && o.Fresh.Level == core.Linearizable {
+		return o, fmt.Errorf("op: no level of reads %q", l.Level)
 	}
 	i := slices.Index(statusNames[:], l.Status)
 	if i <= 0 {

@@ -51,6 +51,11 @@ const (
 // pieces, and agreement with real time between pieces was checked on the whole.
 // Two judges that share no code make a bug in one visible.
 //
+// A read that asked for less takes its place in the same order, as if it had been
+// invoked earlier: a stale one by its age, one from the leader or at a token at any time.
+// (What a token covers, Tokens judges.) So it returns a state that was, with everything
+// in it, and nothing that was to come.
+//
 // Examined counts operations judged. Unknown: the search ran out of time, or a
 // history with a hole is longer than searchOpsMax.
 func Linearizable(ops []Op, finals []Final, options LinearizableOptions) Result {
@@ -156,11 +161,31 @@ func actorHistories(ops []Op, finals []Final) []actorHistory {
 			continue
 		}
 		if h := of(o.Actor); h != nil {
-			h.ops = append(h.ops, placed{Op: o, invoke: o.Invoke, returned: o.Return, seq: o.Seq})
+			h.ops = append(h.ops, placed{Op: o, invoke: reflects(o), returned: o.Return, seq: o.Seq})
 		}
 	}
 	return histories
 }
+
+// reflects is when a read may have taken effect at the earliest: what it need not
+// reflect is as if it were still to come.
+func reflects(o *Op) int64 {
+	switch o.Fresh.Level {
+	case core.Linearizable:
+		return o.Invoke
+	case core.Stale:
+		age := int64(o.Fresh.MaxAge)
+		return o.Invoke - age - age/slowestClock
+	}
+	return longAgo
+}
+
+const (
+	// slowestClock is by which part of its rate a monotonic clock may be slow: ages are
+	// measured by it.
+	slowestClock = 8
+	longAgo      = -1 << 62
+)
 
 // judge finds the order and has it judged.
 func (h *actorHistory) judge(r *Result, options *LinearizableOptions) {

@@ -14,6 +14,7 @@ var rewrite = flag.Bool("rewrite", false, "write the histories in testdata in th
 // checkersByName is every checker as the test data sees it.
 var checkersByName = map[string]func(*History) Result{
 	"linearizable": func(h *History) Result { return Linearizable(h.Ops, h.Finals, LinearizableOptions{}) },
+	"tokens":       func(h *History) Result { return Tokens(appliedOf(h), h.Ops) },
 	"sequence":     func(h *History) Result { return Sequence(appliedOf(h), h.Ops, h.Finals) },
 	"durability":   func(h *History) Result { return Durability(appliedOf(h), h.Ops, h.Finals) },
 	"snapshot":     func(h *History) Result { return Snapshot(h.Snapshots) },
@@ -124,6 +125,7 @@ func TestReadRefuses(t *testing.T) {
 		`{}`, `{"op":{"actor":"list/a","kind":"decide","name":"x","status":"fine"}}`,
 		`{"op":{"actor":"list/a","kind":"think","name":"x","status":"ok"}}`, `{"node":{"node":1,"down":true}}`,
 		`{"op":{"session":"xyz","actor":"list/a","kind":"decide","name":"x","status":"ok"}}`,
+		`{"op":{"actor":"list/a","kind":"read","name":"x","status":"ok","level":"fresh"}}`,
 		`{"snapshot":{"actor":"a/b","seq":1,"engine":"hex:0","fold":""}}`, `{"op":`,
 	} {
 		if _, err := Read(strings.NewReader("# comment\n" + bad)); err == nil || !strings.Contains(err.Error(), "line 2") {

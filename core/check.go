@@ -31,6 +31,11 @@ func CheckCommand(c *Command) (Code, string) {
 	case len(c.Events) > CommandEventsMax:
 		return CodeTooLarge, fmt.Sprintf("%d events, the limit is %d", len(c.Events), CommandEventsMax)
 	}
+	if c.Kind == Read || c.Kind == History {
+		if _, err := FreshnessOf(c); err != nil {
+			return CodeMalformed, clip(err.Error())
+		}
+	}
 	size := len(c.Payload)
 	for i := range c.Events {
 		e := &c.Events[i]

@@ -191,7 +191,8 @@ const (
 	Decide CommandKind = iota + 1
 	// Append adds Events as they are: the door for callers without Go types.
 	Append
-	// Read returns the actor's state. It changes nothing and is not numbered.
+	// Read returns the actor's state, as new as its Freshness says. It changes nothing
+	// and is not numbered.
 	Read
 	// History returns events from Expected on, as many as fit. Not numbered.
 	History
@@ -251,8 +252,8 @@ type Command struct {
 	Principal  Principal // set at the door from the authenticated peer
 	Kind       CommandKind
 	Expected   Seq        // the actor's last Seq as the caller knows it, or AnySeq; History: first wanted
-	Type       string     // Decide: name of the command's type
-	Payload    []byte     // Decide: the command, in its type's encoding
+	Type       string     // Decide: name of the command's type; Read, History: the level (see Freshness)
+	Payload    []byte     // Decide: the command, in its type's encoding; Read, History: the level's bound
 	Events     []NewEvent // Append
 }
 

@@ -37,6 +37,7 @@ const (
 	CodeAppendForbidden Code = 114 // this type's events are made by its behaviour alone
 	CodeReused          Code = 115 // this session and number were used for another command
 	CodeStalePlan       Code = 116 // the slots have moved since the plan was made: Seq is their epoch
+	CodeNotFresh        Code = 117 // no replica that was asked knows its state to be as new as the read asks for
 
 	// Of an unknown outcome.
 
@@ -50,7 +51,7 @@ var codeNames = map[Code]string{
 	CodeSessionExpired: "session-expired", CodeSessionTooLong: "session-too-long",
 	CodeSessionsFull: "sessions-full", CodeBelowFloor: "below-floor", CodeWindowFull: "window-full",
 	CodeDiskFull: "disk-full", CodeNotPermitted: "not-permitted", CodeCompacted: "compacted",
-	CodeAppendForbidden: "append-forbidden", CodeStalePlan: "stale-plan", CodeReused: "number-reused", CodeTimeout: "timeout",
+	CodeAppendForbidden: "append-forbidden", CodeStalePlan: "stale-plan", CodeNotFresh: "not-fresh", CodeReused: "number-reused", CodeTimeout: "timeout",
 }
 
 func (c Code) String() string {
@@ -70,7 +71,8 @@ var cures = map[Code]string{
 	CodeSessionsFull: "wait until some expire, and use fewer", CodeBelowFloor: "send only numbers that were not declared answered",
 	CodeWindowFull: "declare numbers answered that are", CodeDiskFull: "free space on the node's disk",
 	CodeNotPermitted: "ask the operator, or use another identity", CodeCompacted: "begin at the first event that was kept",
-	CodeAppendForbidden: "send the type's commands instead of events", CodeStalePlan: "look where the slots are now, and plan anew", CodeReused: "give each command of a session a number of its own",
+	CodeAppendForbidden: "send the type's commands instead of events", CodeStalePlan: "look where the slots are now, and plan anew",
+	CodeNotFresh: "read again, or allow a greater age; if it is a token's time that has not come, compare the nodes' clocks", CodeReused: "give each command of a session a number of its own",
 	CodeTimeout: "look at the node's log; give it more time",
 }
 

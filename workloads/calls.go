@@ -148,6 +148,8 @@ func react(a *core.Answer) reaction {
 	switch a.Code {
 	case core.CodeMalformed, core.CodeTooLarge, core.CodeUnknownType, core.CodeAppendForbidden, core.CodeNotPermitted:
 		return settled
+	case core.CodeNotFresh: // a read's
+		return settled
 	case core.CodeOverloaded, core.CodeNotLeader, core.CodeWrongShard, core.CodeDiskFull, core.CodeWindowFull, core.CodeSessionsFull:
 		return retried
 	}

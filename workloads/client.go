@@ -22,6 +22,9 @@ type ClientConfig struct {
 
 	Retry           Retry
 	SessionLifetime core.Timestamp
+
+	// Levels draws how new what a read returns must be; else all are linearizable.
+	Levels bool
 }
 
 const (
@@ -79,6 +82,7 @@ type Client struct {
 	generate *Generator
 	session  session
 	reads    core.CommandNumber
+	token    core.Timestamp // of the newest answer that tells of an actor
 	lanes    []lane
 	planned  Planned
 }
@@ -165,12 +169,32 @@ func (c *Client) invoke(now proc.Now, i int) {
 	} else {
 		c.reads++
 		l.command.Number = c.reads
+		if c.cfg.Levels {
+			c.freshness().Ask(&l.command)
+		}
 	}
 	c.planned.Command = l.command
 	l.op = c.record.invoke(&c.planned)
 	l.command.AckedBelow = c.floor(l)
 	c.link.begin(now.Mono, &l.call)
 	c.arm(i)
+}
+
+// maxAges are those of stale reads.
+var maxAges = []core.Timestamp{0, 20e6, 200e6, 2e9, 10e9}
+
+// freshness draws a read's.
+func (c *Client) freshness() (f core.Freshness) {
+	switch draw := c.link.rand.IntN(100); {
+	case draw < 40:
+	case draw < 50:
+		f.Level = core.FromLeader
+	case draw < 75:
+		f = core.Freshness{Level: core.Stale, MaxAge: maxAges[c.link.rand.IntN(len(maxAges))]}
+	case c.token > 0:
+		f = core.Freshness{Level: core.AtToken, Token: c.token}
+	}
+	return f
 }
 
 // floor is the lowest number that is not settled of the lane's session: those
@@ -251,6 +275,9 @@ func (c *Client) settle(now proc.Now, i int, a *core.Answer) {
 	l := &c.lanes[i]
 	o := c.record.settle(l.op)
 	o.Status, o.Code, o.Seq, o.Count = a.Status, a.Code, a.Seq, a.Count
+	if a.Status == core.Accepted || a.Status == core.Refused {
+		c.token = max(c.token, a.Timestamp)
+	}
 	switch a.Status {
 	case core.Accepted:
 		if o.Kind == core.Read {

@@ -69,10 +69,14 @@ func (r *Recorder) begin() {
 // invoke records a first attempt and returns the operation's index.
 func (r *Recorder) invoke(p *Planned) int {
 	c := &p.Command
+	fresh := core.Freshness{}
+	if c.Kind == core.Read {
+		fresh, _ = core.FreshnessOf(c) // the client's own
+	}
 	r.ops = append(r.ops, checkers.Op{
 		Client: r.client, Incarnation: r.incarnation,
 		Session: c.Session, Number: c.Number, Actor: c.Actor, Kind: c.Kind,
-		Name: p.Name, In: p.In, Expected: c.Expected,
+		Name: p.Name, In: p.In, Expected: c.Expected, Fresh: fresh,
 		Status: core.Unknown, Code: core.CodeTimeout,
 		Invoke: r.clock(), Return: checkers.Pending,
 	})

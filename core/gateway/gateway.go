@@ -22,6 +22,9 @@
 //	    the command waits again, and a replica that is silent is given up for the
 //	    next one. So an attempt of a command costs a bounded number of frames. When
 //	    there was no leader, the first word of a new one sends all that waits to it.
+//	    A read that any replica may answer goes to the one on the gateway's own node,
+//	    and to the others in turn; it is refused as not fresh when one has said that
+//	    it is not, and none of the others has answered.
 //	G7  Where a slot is, the placement says until a shard knows better: what a refusal
 //	    tells of a later move is believed, of an earlier one it is not.
 package gateway
@@ -89,11 +92,12 @@ const (
 	markGivenUp   proc.Mark = "gateway.silent-replica-left"
 	markMoved     proc.Mark = "gateway.slot-followed"
 	markRegrouped proc.Mark = "gateway.group-learned"
+	markElsewhere proc.Mark = "gateway.read-by-the-next-replica"
 )
 
 // Marks lists the places of this package that tests want reached.
 func Marks() []proc.Mark {
-	return []proc.Mark{markResend, markDeadline, markFull, markJoined, markHeld, markStray, markForged, markReused, markFollowed, markGivenUp, markMoved, markRegrouped}
+	return []proc.Mark{markResend, markDeadline, markFull, markJoined, markHeld, markStray, markForged, markReused, markFollowed, markGivenUp, markMoved, markRegrouped, markElsewhere}
 }
 
 const timerSweep proc.TimerID = 1
@@ -119,6 +123,8 @@ type entry struct {
 	asked    proc.Tick // when that one was first sent it
 	heard    bool      // it refused since it was last sent it
 	hops     int       // hints followed in this attempt
+	turn     int       // of a read that any replica may answer: how many were asked before
+	lacks    string    // what one of them lacks
 	done     bool
 }
 
@@ -339,18 +345,27 @@ func (g *Gateway) send(e *entry) {
 	wait := core.Backoff(g.cfg.ResendBase, g.cfg.ResendMax, e.attempts)
 	e.due = g.now.Mono + wait + proc.Tick(g.env.Rand.Int64N(int64(wait)/4+1))
 	e.hops = 0
+	if e.command.Anywhere() {
+		e.due = max(e.due, g.now.Mono+g.cfg.Silence) // a replica lets it wait for a while
+		if e.attempts > 1 {
+			e.turn++
+		}
+	}
 	g.transmit(e)
 }
 
-// transmit sends a command to the replica that leads its shard, as far as is known.
+// transmit sends a command to the replica that is to carry it out.
 func (g *Gateway) transmit(e *entry) {
 	to := g.shardOf(&e.command)
-	r := &g.routes[to]
-	if e.sentTo != r.target || e.shard != to || e.attempts == 1 {
+	if e.shard != to {
+		e.turn, e.lacks = 0, ""
+	}
+	at := g.replicaFor(e, to)
+	if e.sentTo != at || e.shard != to || e.attempts == 1 {
 		e.asked = g.now.Mono
 	}
-	e.shard, e.sentTo, e.heard = to, r.target, false
-	home := g.atlas.Group(e.shard)[r.target].Addr
+	e.shard, e.sentTo, e.heard = to, at, false
+	home := g.atlas.Group(e.shard)[at].Addr
 	g.toward(&g.frames, home, wire.Commands, e.size).Command(&e.command)
 }
 
@@ -366,7 +381,11 @@ func (g *Gateway) answered(from proc.Addr, a *core.Answer) {
 		g.out.Mark(markStray)
 		return
 	}
-	news := g.heard(e, from, a)
+	anywhere := e.command.Anywhere()
+	if anywhere && g.elsewhere(e, from, a) {
+		return
+	}
+	news := !anywhere && g.heard(e, from, a)
 	passing := a.Status == core.RefusedAtDoor && !a.Code.Final() || a.Status == core.Unknown
 	if passing && a.Code.Transient() {
 		g.out.Mark(markHeld) // sent again when it is due
@@ -374,7 +393,7 @@ func (g *Gateway) answered(from proc.Addr, a *core.Answer) {
 		switch {
 		case news:
 			g.follow(e.shard)
-		case a.Code == core.CodeNotLeader && a.Seq != 0 && e.sentTo != g.routes[e.shard].target && e.hops < hopsMax:
+		case !anywhere && a.Code == core.CodeNotLeader && a.Seq != 0 && e.sentTo != g.routes[e.shard].target && e.hops < hopsMax:
 			g.out.Mark(markFollowed)
 			e.hops++
 			g.transmit(e)
@@ -413,6 +432,9 @@ func (g *Gateway) sweep() {
 			g.out.Mark(markDeadline)
 			g.settle(e, &core.Answer{Session: e.key.session, Number: e.key.number, Kind: e.key.kind,
 				Status: core.Unknown, Code: cmp.Or(e.held, core.CodeTimeout)})
+			g.keep(e)
+			continue
+		case g.now.Mono >= e.due && g.notFresh(e):
 			g.keep(e)
 			continue
 		case g.now.Mono >= e.due:

@@ -1,7 +1,9 @@
 package gateway
 
 import (
+	"cmp"
 	"slices"
+	"strings"
 
 	"actordb/core"
 	"actordb/core/proc"
@@ -52,6 +54,61 @@ func (g *Gateway) heard(e *entry, from proc.Addr, a *core.Answer) (news bool) {
 	return news
 }
 
+// replicaFor is which replica of its shard's group a command goes to: the one that
+// leads, as far as is known; for a read that any may answer the nearest, and then the
+// others in turn.
+func (g *Gateway) replicaFor(e *entry, id core.ShardID) int {
+	target := g.routes[id].target
+	if !e.command.Anywhere() {
+		return target
+	}
+	group := g.atlas.Group(id)
+	if near := slices.IndexFunc(group, func(x shard.Replica) bool { return x.Addr.Node == g.env.Self.Node }); near >= 0 {
+		target = near
+	}
+	return (target + e.turn) % len(group)
+}
+
+// elsewhere has the next replica answer a read that any may answer, when the one that
+// was asked cannot. It reports whether the answer has been dealt with.
+func (g *Gateway) elsewhere(e *entry, from proc.Addr, a *core.Answer) bool {
+	if a.Status != core.RefusedAtDoor {
+		return false
+	}
+	if a.Code == core.CodeNotLeader {
+		g.regrouped(e.shard, a)
+	}
+	if a.Code != core.CodeNotFresh && a.Code != core.CodeNotLeader && a.Code != core.CodeOverloaded {
+		return false
+	}
+	group := g.atlas.Group(e.shard)
+	if e.sentTo < 0 || group[e.sentTo].Addr != from {
+		return true // another one is being asked by now
+	}
+	if a.Code == core.CodeNotFresh {
+		e.lacks = strings.Clone(cmp.Or(a.Detail, "it does not say what it lacks"))
+	}
+	if e.turn+1 >= len(group) {
+		return g.notFresh(e)
+	}
+	g.out.Mark(markElsewhere)
+	e.turn++
+	e.due = g.now.Mono + g.cfg.Silence
+	g.transmit(e)
+	return true
+}
+
+// notFresh ends a read for which a replica was not fresh enough, when each has been
+// asked. It reports whether it did.
+func (g *Gateway) notFresh(e *entry) bool {
+	if e.lacks == "" || e.turn+1 < len(g.atlas.Group(e.shard)) {
+		return false
+	}
+	g.settle(e, &core.Answer{Session: e.key.session, Number: e.key.number, Kind: e.key.kind,
+		Status: core.RefusedAtDoor, Code: core.CodeNotFresh, Detail: e.lacks})
+	return true
+}
+
 // regrouped takes what a replica says of its group, and finds those again that it has to
 // do with.
 func (g *Gateway) regrouped(id core.ShardID, a *core.Answer) {
@@ -79,7 +136,7 @@ func (g *Gateway) regrouped(id core.ShardID, a *core.Answer) {
 func (g *Gateway) follow(id core.ShardID) {
 	target := g.routes[id].target
 	for _, e := range g.order {
-		if !e.done && e.shard == id && (e.heard || e.sentTo != target) && e.hops < hopsMax {
+		if !e.done && e.shard == id && !e.command.Anywhere() && (e.heard || e.sentTo != target) && e.hops < hopsMax {
 			g.out.Mark(markFollowed)
 			e.hops++
 			g.transmit(e)
@@ -90,7 +147,7 @@ func (g *Gateway) follow(id core.ShardID) {
 // silent is told that a command was not answered in time.
 func (g *Gateway) silent(e *entry) {
 	r := &g.routes[e.shard]
-	if !e.heard && e.sentTo == r.target && g.now.Mono-max(r.since, e.asked) > g.cfg.Silence {
+	if !e.heard && !e.command.Anywhere() && e.sentTo == r.target && g.now.Mono-max(r.since, e.asked) > g.cfg.Silence {
 		g.leave(e.shard)
 	}
 }

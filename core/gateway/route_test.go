@@ -141,3 +141,44 @@ func TestToldLater(t *testing.T) {
 		t.Errorf("of a leader that is not news: %+v", got)
 	}
 }
+
+// A read that any replica may answer goes to the one on this node, and to the others in
+// turn; when each has said that it is not fresh, that is the answer. Nothing of this
+// changes who is taken for the leader.
+func TestReadAnywhere(t *testing.T) {
+	d, group := ofThree(t)
+	d.g.env.Self.Node = group[1].Addr.Node
+	read := core.Command{Number: 7, Actor: "counter/a", Kind: core.Read, Expected: core.AnySeq}
+	core.Freshness{Level: core.Stale, MaxAge: 1e9}.Ask(&read)
+	notFresh := answerTo(&read, core.RefusedAtDoor, core.CodeNotFresh)
+	goes(t, d.ask(alice, "spiffe://test/alice", read), &group[1])
+	goes(t, d.say(&group[1], notFresh), &group[2])
+	if got := d.say(&group[1], notFresh); len(got) != 0 {
+		t.Fatalf("what one said that is not asked any more counts: %+v", got)
+	}
+	goes(t, d.say(&group[2], notLeader(&read, 0)), &group[0])
+	if a := one(t, d.say(&group[0], notFresh), alice); a.Status != core.RefusedAtDoor || a.Code != core.CodeNotFresh {
+		t.Fatalf("%+v", a)
+	}
+	goes(t, d.ask(alice, "spiffe://test/alice", read), &group[1])
+	if a := one(t, d.say(&group[1], answerTo(&read, core.Accepted, 0)), alice); a.Status != core.Accepted {
+		t.Fatalf("%+v", a)
+	}
+	goes(t, d.ask(alice, "spiffe://test/alice", command(8)), &group[0])
+	goes(t, d.ask(alice, "spiffe://test/alice", read), &group[1])
+	for list := d.wait(); ; list = d.wait() {
+		if len(list) == 1 && list[0].commands[0].Kind == core.Read {
+			goes(t, list, &group[2]) // that one is silent
+			break
+		}
+	}
+	goes(t, d.say(&group[2], notFresh), &group[0])
+	for list := d.wait(); ; list = d.wait() {
+		if len(list) == 1 && list[0].to == alice { // so is the last one
+			if a := one(t, list, alice); a.Code != core.CodeNotFresh || a.Status != core.RefusedAtDoor {
+				t.Fatalf("%+v", a)
+			}
+			break
+		}
+	}
+}

@@ -42,7 +42,11 @@ func (s *Shard) pump() bool {
 	progress := false
 	if !s.leading {
 		for p, ok := s.fetch(); ok; p, ok = s.fetch() {
-			s.reject(p, core.CodeNotLeader, "")
+			if s.behind || !p.command.Anywhere() {
+				s.reject(p, core.CodeNotLeader, "")
+			} else {
+				s.decideRead(p)
+			}
 		}
 	}
 	for s.leading && s.mailbox.len() > 0 && len(s.flights) < s.cfg.Pipeline {
@@ -432,13 +436,18 @@ func (s *Shard) dropOverlay() {
 }
 
 // decideRead answers from the head state, once the blocks that made it are
-// committed and the replica is known to lead still.
+// committed and it is known to be as new as the read asks for: unless that asks for
+// less, when the replica is known to lead still.
 func (s *Shard) decideRead(p *pending) {
 	c := &p.command
 	r := read{pending: p, answer: core.Answer{Session: c.Session, Number: c.Number, Kind: c.Kind,
 		Status: core.Accepted, Timestamp: s.clock}}
 	if !s.owns(p.slot) {
 		s.reject(p, core.CodeWrongShard, "")
+		return
+	}
+	if !s.reaches(p) {
+		s.await(p)
 		return
 	}
 	handle, k := s.actors.find(p.hash, c.Actor)
@@ -449,7 +458,7 @@ func (s *Shard) decideRead(p *pending) {
 	case k == nil:
 		kind := s.kindOf(c.Actor)
 		r.answer.State = kind.AppendState(nil, kind.New(c.Actor))
-		s.reads = append(s.reads, r)
+		s.ready(r)
 		return
 	}
 	if r.actor = s.warm(p); r.actor == nil {
@@ -470,7 +479,7 @@ func (s *Shard) decideRead(p *pending) {
 		f.reads = append(f.reads, r)
 	default:
 		r.actor = nil
-		s.reads = append(s.reads, r)
+		s.ready(r)
 	}
 }
 

@@ -194,10 +194,7 @@ func (s *Shard) feedAll() {
 	}
 	closed := s.clock
 	if want > closed {
-		if closed = s.closed(want); closed < want && s.extendLease(want) {
-			s.drainRaft()
-			closed = s.closed(want)
-		}
+		closed = s.closeTo(want)
 	}
 	for _, f := range s.feeds {
 		if f.stream != 0 && (f.first != 0 || f.due || f.next > s.applied && f.want > f.closed && closed > f.closed) {

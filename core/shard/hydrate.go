@@ -108,7 +108,7 @@ func (s *Shard) history(p *pending, handle uint32, k *known) {
 		if k != nil {
 			answer.Seq = k.seq
 		}
-		s.reads = append(s.reads, read{pending: p, answer: answer})
+		s.ready(read{pending: p, answer: answer})
 		return
 	}
 	if len(s.walks) > s.cfg.Hydrations {
@@ -322,7 +322,7 @@ func (s *Shard) finishWalk(w *walk) {
 	if w.request != nil {
 		s.keepPage(w, k)
 		c := &w.request.command
-		s.reads = append(s.reads, read{pending: w.request, answer: core.Answer{Session: c.Session, Number: c.Number,
+		s.ready(read{pending: w.request, answer: core.Answer{Session: c.Session, Number: c.Number,
 			Kind: c.Kind, Status: core.Accepted, Seq: k.seq, Timestamp: s.clock, State: w.events}})
 	} else if a := s.memory.of(k); a != nil && a.state == nil {
 		if k.snap() > w.target { // its events up to there are not in this log

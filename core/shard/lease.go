@@ -50,6 +50,17 @@ func (s *Shard) closed(want core.Timestamp) core.Timestamp {
 	return s.floorClock()
 }
 
+// closeTo closes a time that is wanted, now or when a lease that it proposes for that
+// is applied, and returns what is closed.
+func (s *Shard) closeTo(want core.Timestamp) core.Timestamp {
+	closed := s.closed(want)
+	if closed < want && s.extendLease(want) {
+		s.drainRaft()
+		closed = s.closed(want)
+	}
+	return closed
+}
+
 // unknown tells that the log holds an entry of which nothing is known here but that
 // it may yet take effect: a block that was given up when one after it was not taken
 // by Raft, as happens while the leadership is handed over.

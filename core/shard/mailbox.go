@@ -19,6 +19,8 @@ type pending struct {
 	size     int
 	hash     uint64 // of the actor, in the directory
 	slot     core.Slot
+	fresh    core.Freshness // of reads
+	arrived  proc.Tick      // of reads
 	recorded actor.Recorded // its digest from the door on, the rest once it is decided
 }
 
@@ -144,6 +146,9 @@ func (s *Shard) receive(in *proc.Input) {
 		p.from, p.size, p.hash = from, commandSize(c), s.actors.hash(c.Actor)
 		if c.Kind.Changes() {
 			p.recorded.Digest = digest(c, hash)
+		} else if c.Kind < core.Fence {
+			p.arrived = s.now.Mono
+			p.fresh, _ = core.FreshnessOf(c) // the door has looked
 		}
 		s.mailbox.push(p)
 		s.mailbox.bytes += p.size
@@ -239,7 +244,7 @@ func (s *Shard) door(c *core.Command, trusted bool, slot core.Slot) (core.Code, 
 // room tells whether the replica can take one more command in.
 func (s *Shard) room(c *core.Command) (core.Code, string) {
 	switch {
-	case s.phase != phaseServing || !s.leading:
+	case s.phase != phaseServing || !s.leading && (s.behind || !c.Anywhere()):
 		return core.CodeNotLeader, ""
 	case s.mailbox.len()+s.parked+1 > s.cfg.MailboxCommands || s.mailbox.bytes+commandSize(c) > s.cfg.MailboxBytes:
 		s.out.Mark(markOverload)

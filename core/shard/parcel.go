@@ -20,6 +20,8 @@ import (
 //	entries   7  u n, n × b entry                        protobuf's encoding of raftpb.Entry
 //	recall    8  u nonce  u last                         what term are you in? My log ends at last
 //	witness   9  u nonce  u term  u last                 this one; a leader also tells where its log ends
+//	inquiry  10  u nonce  u time                         up to where does the log go? Close this time, too
+//	horizon  11  u nonce  u at  u time                   up to entry at, and no later one is stamped time or less
 //	none      5  nothing to give now: ask another replica, or later
 //
 // A manifest is named by the hash of its bytes. A chunk is pairs of the derived
@@ -35,6 +37,7 @@ type parcel struct {
 	entries [][]byte // likewise
 	nonce   uint64
 	term    core.Term
+	time    core.Timestamp
 }
 
 type parcelKind byte
@@ -49,6 +52,8 @@ const (
 	parcelEntries  parcelKind = 7
 	parcelRecall   parcelKind = 8
 	parcelWitness  parcelKind = 9
+	parcelInquiry  parcelKind = 10
+	parcelHorizon  parcelKind = 11
 )
 
 const (
@@ -95,6 +100,12 @@ func (p *parcel) encode() []byte {
 			b = binary.AppendUvarint(b, uint64(p.term))
 		}
 		b = binary.AppendUvarint(b, uint64(p.at))
+	case parcelInquiry, parcelHorizon:
+		b = binary.AppendUvarint(b, p.nonce)
+		if p.kind == parcelHorizon {
+			b = binary.AppendUvarint(b, uint64(p.at))
+		}
+		b = binary.AppendUvarint(b, uint64(p.time))
 	}
 	return b
 }
@@ -138,6 +149,14 @@ func decodeParcel(b []byte) (*parcel, error) {
 		p.nonce, p.at = r.uvarint(), core.Index(r.uvarint())
 	case parcelWitness:
 		p.nonce, p.term, p.at = r.uvarint(), core.Term(r.uvarint()), core.Index(r.uvarint())
+	case parcelInquiry, parcelHorizon:
+		p.nonce = r.uvarint()
+		if p.kind == parcelHorizon {
+			p.at = core.Index(r.uvarint())
+		}
+		if p.time = core.Timestamp(r.uvarint()); p.time < 0 {
+			return nil, fmt.Errorf("%w: time %d", errParcel, p.time)
+		}
 	case parcelNone:
 	default:
 		return nil, fmt.Errorf("%w: kind %d", errParcel, b[0])

@@ -225,10 +225,12 @@ func (s *Shard) stepDown() {
 // round is a question to Raft whether this replica still leads, for all reads
 // whose states were taken before it was asked.
 type round struct {
-	reads []read
-	seq   uint64 // of the question; 0: none is under way
-	index core.Index
-	sure  bool // it leads; the answers leave when everything up to index is applied
+	reads     []read
+	inquirers []inquirer // of replicas, likewise
+	asked     proc.Tick
+	seq       uint64 // of the question; 0: none is under way
+	index     core.Index
+	sure      bool // it leads; the answers leave when everything up to index is applied
 }
 
 func (s *Shard) rejectReads() {
@@ -240,7 +242,8 @@ func (s *Shard) rejectReads() {
 	}
 	clear(s.asked.reads)
 	clear(s.reads)
-	s.reads, s.asked = s.reads[:0], round{reads: s.asked.reads[:0]}
+	s.reads, s.asked = s.reads[:0], round{reads: s.asked.reads[:0], inquirers: s.asked.inquirers[:0]}
+	s.inquirers = s.inquirers[:0]
 }
 
 // confirmReads asks Raft once for all reads that came while it had to answer the
@@ -257,14 +260,19 @@ func (s *Shard) confirmReads() {
 				s.answerRead(&s.asked.reads[i])
 			}
 			clear(s.asked.reads)
-			s.asked = round{reads: s.asked.reads[:0]}
+			s.tellHorizon(s.asked.inquirers)
+			s.horizon.asOf = max(s.horizon.asOf, s.asked.asked)
+			s.asked = round{reads: s.asked.reads[:0], inquirers: s.asked.inquirers[:0]}
 		}
-		if len(s.reads) == 0 || s.asked.seq != 0 {
+		if s.asked.seq != 0 {
+			return
+		}
+		if s.asked.inquirers = s.answerable(s.asked.inquirers); len(s.reads) == 0 && len(s.asked.inquirers) == 0 {
 			return
 		}
 		s.readSeq++
 		s.reads, s.asked.reads = s.asked.reads[:0], s.reads
-		s.asked.seq = s.readSeq
+		s.asked.seq, s.asked.asked = s.readSeq, s.now.Mono
 		s.watch(Watched{Did: Asked, Index: s.applied})
 		s.node.ReadIndex(binary.BigEndian.AppendUint64(nil, s.readSeq))
 		s.drainRaft()

@@ -9,6 +9,7 @@
 //	raft.go      the block becomes durable on a quorum and is committed
 //	apply.go     the block takes effect; only now is anyone told
 //
+// A read that may be older passes by fresh.go, on any replica;
 // and beside them hydrate.go brings a cold actor's state back, feed.go sends the
 // applied blocks to those who derive something from them, lease.go closes times
 // for cuts, checkpoint.go stores derived state and compacts the log, recover.go
@@ -260,6 +261,7 @@ func Marks() []proc.Mark {
 		markNoPeer, markNotPeer, markGive, markFetch, markFetched, markRepair, markMended, markVoidJournal, markAbstained, markYield, markToldLeader,
 		markLease, markFeedLive, markFeedRead, markFeedGone, markFeedRefused,
 		markOffer, markStalePlan, markAdopt, markImport, markBase, markHand, markHandUnread, markOwned, markDrop, markMoved,
+		markNotFresh, markFreshWait, markReadHere, markInquiry, markStaleReply,
 		markRegrouped, markRemoved, markStranger, markPromote, markCatching, markHandOver}
 }
 
@@ -365,13 +367,18 @@ type Shard struct {
 	ahead       []uint32 // see lookAhead
 	aheadSum    core.Seq
 
-	mailbox  mailbox
-	spare    []*pending
-	parked   int    // commands that left the mailbox and are not answered
-	waiting  int    // of these, waiting for hydrations
-	reads    []read // to be confirmed with the next question
-	asked    round
-	readSeq  uint64
+	mailbox mailbox
+	spare   []*pending
+	parked  int    // commands that left the mailbox and are not answered
+	waiting int    // of these, waiting for hydrations
+	reads   []read // to be confirmed with the next question
+	asked   round
+	readSeq uint64
+
+	horizon   horizon
+	waits     []*pending // reads that wait for it, by their arrival
+	inquirers []inquirer // of replicas that wait for theirs
+
 	walks    []*walk
 	walkNext proc.Token
 	memory   warmth
@@ -418,6 +425,7 @@ func New(cfg Config, env proc.Env) *Shard {
 		peers:    peersOf(&cfg),
 		roster:   placed(cfg.Shard, cfg.Placement.Group(cfg.Shard)),
 		voters:   slices.Sorted(slices.Values(cfg.Voters)),
+		horizon:  horizon{asOf: longAgo},
 	}
 	s.slots.placement = cfg.Placement
 	s.atlas = NewAtlas(cfg.Placement, cfg.Locate)
@@ -484,7 +492,7 @@ func (s *Shard) progress() {
 		if s.behind && s.out.Fault == nil {
 			s.catchUp()
 		}
-		if s.out.Fault != nil || !s.pump() {
+		if s.out.Fault != nil || !s.pump() && !s.attend() {
 			break
 		}
 	}
@@ -516,6 +524,7 @@ func (s *Shard) timer(id proc.TimerID) {
 		}
 		s.tickPeers()
 		s.moveTick()
+		s.freshTick()
 		if s.eager {
 			s.eager = false
 			if err := s.node.Campaign(); err != nil {

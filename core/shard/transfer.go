@@ -116,6 +116,10 @@ func (s *Shard) parcelFrom(from uint64, b []byte) {
 		s.witness(from, p)
 	case parcelWitness:
 		s.witnessed(from, p)
+	case parcelInquiry:
+		s.inquired(from, p)
+	case parcelHorizon:
+		s.horizonTold(p)
 	default:
 		s.fetched(from, p)
 	}
@@ -319,7 +323,8 @@ func (s *Shard) fetchAnewLater() {
 func (s *Shard) voidDerived() {
 	core.Assert(!s.leading && len(s.flights) == 0, "a leader's state is made void")
 	s.load.until = max(s.load.until, s.handed, min(s.applied, s.journal.Last()))
-	var parked []*pending
+	parked := s.waits
+	s.waits = nil
 	for p := s.memory.oldest; p != 0; {
 		a := s.memory.at(p)
 		if p = a.newer; a.hydration != nil {

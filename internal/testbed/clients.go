@@ -22,6 +22,7 @@ func (r *run) buildClients() error {
 		cfg.ThinkMin, cfg.ThinkMax = proc.Tick(s.think/2), proc.Tick(s.think*3/2)
 		cfg.Retry = r.retry()
 		cfg.SessionLifetime = core.Timestamp(s.lifetime)
+		cfg.Levels = true
 		if err := cfg.Validate(); err != nil {
 			return err
 		}

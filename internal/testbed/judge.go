@@ -105,6 +105,7 @@ func (r *run) check(stopped error) []checkers.Result {
 	finals := r.audit.Finals()
 	list = append(list,
 		checkers.Linearizable(ops, finals, checkers.LinearizableOptions{HTML: r.options.HTML}),
+		checkers.Tokens(r.applied, ops),
 		checkers.Sequence(r.applied, ops, finals),
 		checkers.Durability(r.applied, ops, finals))
 	pairs, err := r.snapshotPairs()

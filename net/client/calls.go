@@ -68,6 +68,15 @@ func (c *Client) Read(ctx context.Context, id core.ActorID) (core.Answer, error)
 	return c.Do(ctx, core.Command{Actor: id, Kind: core.Read, Expected: core.AnySeq})
 }
 
+// ReadAt is Read with a choice of how new the state must be (core.Freshness). A token
+// is the Timestamp of an answer, of this client or of another; Token has the newest.
+// If no replica is as up to date, the error is a *Refused of core.CodeNotFresh.
+func (c *Client) ReadAt(ctx context.Context, id core.ActorID, f core.Freshness) (core.Answer, error) {
+	cmd := core.Command{Actor: id, Kind: core.Read, Expected: core.AnySeq}
+	f.Ask(&cmd)
+	return c.Do(ctx, cmd)
+}
+
 // ReadState reads the state of the actor of a type that has this key.
 func ReadState[S, C, E any](ctx context.Context, c *Client, t *actor.Type[S, C, E], key string) (state S, at core.Seq, err error) {
 	ref, err := t.Ref(key)
@@ -88,9 +97,16 @@ func ReadState[S, C, E any](ctx context.Context, c *Client, t *actor.Type[S, C, 
 // History returns an actor's events from a sequence on, in order, up to one that
 // was the last at some moment since the call. After an error there are no more.
 func (c *Client) History(ctx context.Context, id core.ActorID, from core.Seq) iter.Seq2[core.Event, error] {
+	return c.HistoryAt(ctx, id, from, core.Freshness{})
+}
+
+// HistoryAt is History up to an event that may be older, as f says.
+func (c *Client) HistoryAt(ctx context.Context, id core.ActorID, from core.Seq, f core.Freshness) iter.Seq2[core.Event, error] {
 	return func(yield func(core.Event, error) bool) {
 		for next := max(from, 1); ; {
-			a, err := c.Do(ctx, core.Command{Actor: id, Kind: core.History, Expected: next})
+			cmd := core.Command{Actor: id, Kind: core.History, Expected: next}
+			f.Ask(&cmd)
+			a, err := c.Do(ctx, cmd)
 			var events []core.Event
 			if err == nil {
 				events, err = wire.DecodeEvents(id, a.State)

@@ -45,10 +45,38 @@ func commandOf(m *pb.Command) (core.Command, *core.Refusal) {
 		if m.Session != "" || m.ExpectedSeq != nil {
 			return c, malformed("read", "it has neither a session nor an expected_seq")
 		}
+		return c, freshnessOf(action.Read, &c)
 	default:
 		return c, malformed("action", "want append, decide or read")
 	}
 	return c, nil
+}
+
+// freshnessOf reads how new what is read must be.
+func freshnessOf(m *pb.Read, c *core.Command) *core.Refusal {
+	var f core.Freshness
+	switch fresh := m.GetFreshness().(type) {
+	case *pb.Read_FromLeader:
+		if fresh.FromLeader {
+			f.Level = core.FromLeader
+		}
+	case *pb.Read_MaxAge:
+		if !fresh.MaxAge.IsValid() || fresh.MaxAge.AsDuration() < 0 || fresh.MaxAge.AsDuration() > time.Duration(core.MaxAgeMax) {
+			return malformed("read.max_age", "want 0 to 24 hours")
+		}
+		f = core.Freshness{Level: core.Stale, MaxAge: core.Timestamp(fresh.MaxAge.AsDuration())}
+	case *pb.Read_Token:
+		at, refusal := timestampOf("read.token", fresh.Token)
+		if refusal == nil && at == 0 {
+			refusal = malformed("read.token", "want an answer's timestamp")
+		}
+		if refusal != nil {
+			return refusal
+		}
+		f = core.Freshness{Level: core.AtToken, Token: at}
+	}
+	f.Ask(c)
+	return nil
 }
 
 func sessionOf(m *pb.Command, c *core.Command) *core.Refusal {

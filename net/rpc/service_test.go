@@ -186,6 +186,30 @@ func TestRefusedRequests(t *testing.T) {
 	s.none()
 }
 
+// How new a read must be arrives as it was asked for, or is refused with its place.
+func TestFreshness(t *testing.T) {
+	for text, want := range map[string]string{
+		`{}`: "linearizable", `{"fromLeader": true}`: "leader", `{"fromLeader": false}`: "linearizable",
+		`{"maxAge": "1.5s"}`: "stale(1500 ms)", `{"maxAge": "0s"}`: "stale(0 ms)", `{"token": "1970-01-01T00:00:01Z"}`: "at(1000000000)",
+		`{"maxAge": "-1s"}`: "read.max_age", `{"maxAge": "86401s"}`: "read.max_age", `{"token": "1969-01-01T00:00:01Z"}`: "read.token",
+	} {
+		m := &pb.Command{Actor: "stream/a"}
+		if err := protojson.Unmarshal([]byte(`{"actor": "stream/a", "read": `+text+`}`), m); err != nil {
+			t.Fatal(text, err)
+		}
+		c, refusal := commandOf(m)
+		got, err := core.FreshnessOf(&c)
+		switch {
+		case refusal != nil:
+			if !strings.HasPrefix(refusal.Detail, want) {
+				t.Errorf("%s: %s", text, refusal)
+			}
+		case err != nil || got.String() != want:
+			t.Errorf("%s: %s %v, want %s", text, got, err, want)
+		}
+	}
+}
+
 // FuzzRequest: whatever a message holds, it becomes a refusal or a command that
 // the wire carries unchanged.
 func FuzzRequest(f *testing.F) {

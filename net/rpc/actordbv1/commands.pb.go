@@ -48,6 +48,7 @@
 //    114 append-forbidden  FAILED_PRECONDITION  the type's events are made by its commands alone
 //    115 number-reused     ALREADY_EXISTS       the session's number is another command's
 //    116 stale-plan        ABORTED              the slots have moved since the plan was made: look where they are
+//    117 not-fresh         UNAVAILABLE          no replica that was asked is as up to date as the read asks for
 //    200 timeout           DEADLINE_EXCEEDED    no answer in time
 //
 // Errors without a Refusal are of the request as a whole: INVALID_ARGUMENT (it does
@@ -762,9 +763,18 @@ func (x *Decide) GetPayload() []byte {
 	return nil
 }
 
-// Read asks for the actor's state. It is linearizable.
+// Read asks for the actor's state.
 type Read struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How new the state must be. Left out: all that anybody was told before is in it
+	// (linearizable).
+	//
+	// Types that are valid to be assigned to Freshness:
+	//
+	//	*Read_FromLeader
+	//	*Read_MaxAge
+	//	*Read_Token
+	Freshness     isRead_Freshness `protobuf_oneof:"freshness"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -798,6 +808,67 @@ func (x *Read) ProtoReflect() protoreflect.Message {
 func (*Read) Descriptor() ([]byte, []int) {
 	return file_actordb_v1_commands_proto_rawDescGZIP(), []int{10}
 }
+
+func (x *Read) GetFreshness() isRead_Freshness {
+	if x != nil {
+		return x.Freshness
+	}
+	return nil
+}
+
+func (x *Read) GetFromLeader() bool {
+	if x != nil {
+		if x, ok := x.Freshness.(*Read_FromLeader); ok {
+			return x.FromLeader
+		}
+	}
+	return false
+}
+
+func (x *Read) GetMaxAge() *durationpb.Duration {
+	if x != nil {
+		if x, ok := x.Freshness.(*Read_MaxAge); ok {
+			return x.MaxAge
+		}
+	}
+	return nil
+}
+
+func (x *Read) GetToken() *timestamppb.Timestamp {
+	if x != nil {
+		if x, ok := x.Freshness.(*Read_Token); ok {
+			return x.Token
+		}
+	}
+	return nil
+}
+
+type isRead_Freshness interface {
+	isRead_Freshness()
+}
+
+type Read_FromLeader struct {
+	// True: what the replica has which believes that it leads.
+	FromLeader bool `protobuf:"varint,1,opt,name=from_leader,json=fromLeader,proto3,oneof"`
+}
+
+type Read_MaxAge struct {
+	// All that anybody was told so long before, up to 24 hours. Any replica answers
+	// that knows itself to be as up to date; if none does: not-fresh.
+	MaxAge *durationpb.Duration `protobuf:"bytes,2,opt,name=max_age,json=maxAge,proto3,oneof"`
+}
+
+type Read_Token struct {
+	// All that was committed by then, anywhere: an answer's timestamp. Whoever has
+	// the answer reads what it told of. Any replica answers; if none has it: not-fresh.
+	Token *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=token,proto3,oneof"`
+}
+
+func (*Read_FromLeader) isRead_Freshness() {}
+
+func (*Read_MaxAge) isRead_Freshness() {}
+
+func (*Read_Token) isRead_Freshness() {}
 
 // NewEvent has no place in a history yet.
 type NewEvent struct {
@@ -1451,8 +1522,13 @@ const file_actordb_v1_commands_proto_rawDesc = "" +
 	"\x06events\x18\x01 \x03(\v2\x14.actordb.v1.NewEventR\x06events\"6\n" +
 	"\x06Decide\x12\x12\n" +
 	"\x04type\x18\x01 \x01(\tR\x04type\x12\x18\n" +
-	"\apayload\x18\x02 \x01(\fR\apayload\"\x06\n" +
-	"\x04Read\"\xa9\x01\n" +
+	"\apayload\x18\x02 \x01(\fR\apayload\"\xa0\x01\n" +
+	"\x04Read\x12!\n" +
+	"\vfrom_leader\x18\x01 \x01(\bH\x00R\n" +
+	"fromLeader\x124\n" +
+	"\amax_age\x18\x02 \x01(\v2\x19.google.protobuf.DurationH\x00R\x06maxAge\x122\n" +
+	"\x05token\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampH\x00R\x05tokenB\v\n" +
+	"\tfreshness\"\xa9\x01\n" +
 	"\bNewEvent\x12\x12\n" +
 	"\x04type\x18\x01 \x01(\tR\x04type\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\rR\aversion\x129\n" +
@@ -1563,28 +1639,30 @@ var file_actordb_v1_commands_proto_depIdxs = []int32{
 	10, // 9: actordb.v1.Command.decide:type_name -> actordb.v1.Decide
 	11, // 10: actordb.v1.Command.read:type_name -> actordb.v1.Read
 	12, // 11: actordb.v1.Append.events:type_name -> actordb.v1.NewEvent
-	21, // 12: actordb.v1.NewEvent.event_time:type_name -> google.protobuf.Timestamp
-	21, // 13: actordb.v1.Answer.timestamp:type_name -> google.protobuf.Timestamp
-	0,  // 14: actordb.v1.Refusal.status:type_name -> actordb.v1.Status
-	19, // 15: actordb.v1.ReadEventsResponse.events:type_name -> actordb.v1.Event
-	19, // 16: actordb.v1.HistoryResponse.events:type_name -> actordb.v1.Event
-	21, // 17: actordb.v1.Event.event_time:type_name -> google.protobuf.Timestamp
-	21, // 18: actordb.v1.Event.committed:type_name -> google.protobuf.Timestamp
-	1,  // 19: actordb.v1.Commands.OpenSession:input_type -> actordb.v1.OpenSessionRequest
-	3,  // 20: actordb.v1.Commands.Execute:input_type -> actordb.v1.ExecuteRequest
-	5,  // 21: actordb.v1.Commands.ExecuteBatch:input_type -> actordb.v1.ExecuteBatchRequest
-	15, // 22: actordb.v1.Commands.ReadEvents:input_type -> actordb.v1.ReadEventsRequest
-	17, // 23: actordb.v1.Commands.History:input_type -> actordb.v1.HistoryRequest
-	2,  // 24: actordb.v1.Commands.OpenSession:output_type -> actordb.v1.OpenSessionResponse
-	4,  // 25: actordb.v1.Commands.Execute:output_type -> actordb.v1.ExecuteResponse
-	6,  // 26: actordb.v1.Commands.ExecuteBatch:output_type -> actordb.v1.ExecuteBatchResponse
-	16, // 27: actordb.v1.Commands.ReadEvents:output_type -> actordb.v1.ReadEventsResponse
-	18, // 28: actordb.v1.Commands.History:output_type -> actordb.v1.HistoryResponse
-	24, // [24:29] is the sub-list for method output_type
-	19, // [19:24] is the sub-list for method input_type
-	19, // [19:19] is the sub-list for extension type_name
-	19, // [19:19] is the sub-list for extension extendee
-	0,  // [0:19] is the sub-list for field type_name
+	20, // 12: actordb.v1.Read.max_age:type_name -> google.protobuf.Duration
+	21, // 13: actordb.v1.Read.token:type_name -> google.protobuf.Timestamp
+	21, // 14: actordb.v1.NewEvent.event_time:type_name -> google.protobuf.Timestamp
+	21, // 15: actordb.v1.Answer.timestamp:type_name -> google.protobuf.Timestamp
+	0,  // 16: actordb.v1.Refusal.status:type_name -> actordb.v1.Status
+	19, // 17: actordb.v1.ReadEventsResponse.events:type_name -> actordb.v1.Event
+	19, // 18: actordb.v1.HistoryResponse.events:type_name -> actordb.v1.Event
+	21, // 19: actordb.v1.Event.event_time:type_name -> google.protobuf.Timestamp
+	21, // 20: actordb.v1.Event.committed:type_name -> google.protobuf.Timestamp
+	1,  // 21: actordb.v1.Commands.OpenSession:input_type -> actordb.v1.OpenSessionRequest
+	3,  // 22: actordb.v1.Commands.Execute:input_type -> actordb.v1.ExecuteRequest
+	5,  // 23: actordb.v1.Commands.ExecuteBatch:input_type -> actordb.v1.ExecuteBatchRequest
+	15, // 24: actordb.v1.Commands.ReadEvents:input_type -> actordb.v1.ReadEventsRequest
+	17, // 25: actordb.v1.Commands.History:input_type -> actordb.v1.HistoryRequest
+	2,  // 26: actordb.v1.Commands.OpenSession:output_type -> actordb.v1.OpenSessionResponse
+	4,  // 27: actordb.v1.Commands.Execute:output_type -> actordb.v1.ExecuteResponse
+	6,  // 28: actordb.v1.Commands.ExecuteBatch:output_type -> actordb.v1.ExecuteBatchResponse
+	16, // 29: actordb.v1.Commands.ReadEvents:output_type -> actordb.v1.ReadEventsResponse
+	18, // 30: actordb.v1.Commands.History:output_type -> actordb.v1.HistoryResponse
+	26, // [26:31] is the sub-list for method output_type
+	21, // [21:26] is the sub-list for method input_type
+	21, // [21:21] is the sub-list for extension type_name
+	21, // [21:21] is the sub-list for extension extendee
+	0,  // [0:21] is the sub-list for field type_name
 }
 
 func init() { file_actordb_v1_commands_proto_init() }
@@ -1600,6 +1678,11 @@ func file_actordb_v1_commands_proto_init() {
 		(*Command_Append)(nil),
 		(*Command_Decide)(nil),
 		(*Command_Read)(nil),
+	}
+	file_actordb_v1_commands_proto_msgTypes[10].OneofWrappers = []any{
+		(*Read_FromLeader)(nil),
+		(*Read_MaxAge)(nil),
+		(*Read_Token)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
