@@ -245,4 +245,11 @@ func (o *aggregate) spill(b *disk.Batch, most int) (bool, error) {
 }
 func (o *aggregate) applied()                       { o.t.state.Applied() }
 func (o *aggregate) checkpoint(b *disk.Batch) error { return o.t.checkpoint(b) }
-func (o *aggregate) restore() error                 { return o.t.state.Restore() }
+
+// restore makes groups that are there count as new, as arrange does.
+func (o *aggregate) restore() error {
+	err := o.t.state.Restore()
+	o.t.inserted = o.t.state.Len()
+	return err
+}
+func (o *aggregate) warm(most int) (int, error) { return o.t.state.Warm(most) }

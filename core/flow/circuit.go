@@ -39,6 +39,7 @@ type stateful interface {
 	applied()
 	checkpoint(b *disk.Batch) error
 	restore() error
+	warm(most int) (rows int, err error)
 }
 
 type edge struct{ to, port int }
@@ -325,4 +326,21 @@ func (c *Circuit) Restore() (cut []byte, found bool, err error) {
 	}
 	c.steps, c.late, c.bounds = uint64(steps), late, bounds
 	return slices.Clone(r.b), true, nil
+}
+
+// Warm reads about most rows of what Restore has found into memory, and reports whether
+// all is there: then the store is not read any more.
+func (c *Circuit) Warm(most int) (done bool, err error) {
+	for _, o := range c.ops {
+		if s, ok := o.(stateful); ok {
+			n, err := s.warm(most)
+			if err != nil {
+				return false, c.fail(err)
+			}
+			if most -= n; most <= 0 {
+				return false, nil
+			}
+		}
+	}
+	return true, c.checkMemory()
 }

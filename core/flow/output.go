@@ -129,4 +129,11 @@ func (o *arrange) spill(b *disk.Batch, most int) (bool, error) {
 }
 func (o *arrange) applied()                       { o.a.Applied() }
 func (o *arrange) checkpoint(b *disk.Batch) error { return o.a.Checkpoint(b) }
-func (o *arrange) restore() error                 { return o.a.Restore() }
+
+// restore makes what is there count as new, or who is restored often would never drop it.
+func (o *arrange) restore() error {
+	err := o.a.Restore()
+	o.added = o.a.Len()
+	return err
+}
+func (o *arrange) warm(most int) (int, error) { return o.a.Warm(most) }

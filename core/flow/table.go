@@ -401,5 +401,6 @@ func (t *table) checkpoint(b *disk.Batch) error {
 	if err := t.writeBack(); err != nil {
 		return err
 	}
+	t.reset() // else every group would be held twice from now on
 	return t.state.Checkpoint(b)
 }

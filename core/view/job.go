@@ -22,6 +22,8 @@ type Options struct {
 	// Kept finds the rows of a projection that are kept, as of the cut that the job
 	// will finish; nil: none are.
 	Kept func(full string) (*View, bool)
+	// Place is where the view is checkpointed; without a prefix it is not.
+	Place lower.Place
 
 	keep bool
 }
@@ -117,9 +119,12 @@ func (c *Catalog) addRun(j *Job, p *plan.Plan, asOf *plan.AsOf, o Options, made 
 		}
 		r.from = append(r.from, in)
 	}
-	if o.keep {
+	switch {
+	case o.keep && o.Place.Prefix != nil:
+		r.query, err = program.OpenAt(o.Memory, circuit(o.Place, len(j.runs)))
+	case o.keep:
 		r.query, err = program.Open(o.Memory)
-	} else {
+	default:
 		r.query, err = program.OpenOnce(o.Memory)
 	}
 	if err != nil {

@@ -5,6 +5,7 @@
 //	job.go       the circuits of a query and of the projections that it reads, fed
 //	             with those rows, a step for each cut
 //	view.go      a job that goes on, with its answer kept: a materialized view
+//	checkpoint.go  what of it is stored, so that it can go on after a restart
 //	timing.go    what an event type declares about the times of its events
 //	watermark.go how far these have come, from the blocks alone
 //	late.go      which events came too late for a window
@@ -49,7 +50,11 @@ func (c *Catalog) NewView(q *tree.Query, o Options) (*View, error) {
 	if err != nil {
 		return nil, err
 	}
-	return c.keep(p, o)
+	v, err := c.keep(p, o)
+	if err == nil {
+		v.attach(o.Place)
+	}
+	return v, err
 }
 
 func (c *Catalog) keep(p *plan.Plan, o Options) (*View, error) {

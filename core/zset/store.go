@@ -266,6 +266,27 @@ func (a *Arrangement) Restore() error {
 	return a.findDead(named)
 }
 
+// Warm reads about most rows of restored state into memory, and tells how many it read:
+// none when all is there. From then on the store is not read any more.
+func (a *Arrangement) Warm(most int) (rows int, err error) {
+	a.eachRef(func(ref *blockRef) bool {
+		if ref.mem != nil {
+			return true
+		}
+		var blk *Block
+		if blk, err = a.load(ref); err != nil {
+			return false
+		}
+		a.storage.forget(ref.id)
+		ref.mem, ref.bytes = blk, blk.memBytes()
+		a.mem += ref.bytes
+		a.blocks++
+		rows += ref.n
+		return rows < most
+	})
+	return rows, err
+}
+
 // findDead lists blocks that were written after the manifest, and no manifest
 // ever named.
 func (a *Arrangement) findDead(named map[uint64]bool) error {

@@ -38,9 +38,9 @@ core/sql/parse:         core/sql/tree core/sql/sqlerr github.com/pganalyze/pg_qu
 core/expr:              core/row core/sql/tree core/sql/sqlerr github.com/cockroachdb/apd/v3
 core/sql/plan:          core/expr core/row core/sql/tree core/sql/sqlerr
 core/sql/pgcat:         core/expr core/row core/zset core/sql/plan core/sql/sqlerr core/sql/tree
-core/sql/lower:         core/expr core/flow core/row core/sql/plan core/sql/sqlerr core/sql/tree core/zset
-core/view:              core core/expr core/sql/pgcat core/journal core/row core/zset core/sql/tree core/sql/sqlerr core/sql/plan core/sql/lower
-core/query:             core core/actor core/seal core/feed core/journal core/proc core/row core/zset core/sql/tree core/sql/sqlerr core/sql/parse core/sql/plan core/sql/lower core/view net/wire google.golang.org/protobuf/encoding/protowire
+core/sql/lower:         core/expr core/flow core/row core/sql/plan core/sql/sqlerr core/sql/tree core/zset disk
+core/view:              core core/expr core/sql/pgcat core/journal core/row core/zset disk core/sql/tree core/sql/sqlerr core/sql/plan core/sql/lower
+core/query:             core core/actor core/seal core/feed core/journal core/proc core/row core/zset disk core/sql/tree core/sql/sqlerr core/sql/parse core/sql/plan core/sql/lower core/view net/wire google.golang.org/protobuf/encoding/protowire
 
 # the control plane
 core/control:           core core/proc core/seal core/journal core/shard core/gateway core/query github.com/google/go-jsonnet
@@ -78,8 +78,8 @@ workloads:              core core/proc core/actor net/wire checkers google.golan
 
 # where it all meets
 internal/viewtest:      core core/sql/plan core/journal core/row core/seal core/sql/parse core/sql/sqlerr core/sql/tree core/view checkers/relational google.golang.org/protobuf/encoding/protowire
-internal/viewcheck:     internal/viewtest core core/journal core/row core/sql/parse core/sql/tree core/view checkers google.golang.org/protobuf/encoding/protowire
-internal/testbed:       internal/viewcheck core/query core/feed core/row core/view core/sql/parse core/sql/tree checkers/relational google.golang.org/protobuf/encoding/protowire github.com/cespare/xxhash/v2 go.etcd.io/raft/v3/raftpb google.golang.org/protobuf/proto . core/control disk core/proc core core/seal core/journal core/actor net/wire core/shard core/gateway sim sim/fault net/simnet disk/simfile disk/memkv checkers workloads
+internal/viewcheck:     internal/viewtest core core/journal core/row core/sql/lower core/sql/parse core/sql/tree core/view disk disk/memkv checkers google.golang.org/protobuf/encoding/protowire
+internal/testbed:       internal/viewcheck core/query core/feed core/row core/view core/sql/lower core/sql/parse core/sql/tree checkers/relational google.golang.org/protobuf/encoding/protowire github.com/cespare/xxhash/v2 go.etcd.io/raft/v3/raftpb google.golang.org/protobuf/proto . core/control disk core/proc core core/seal core/journal core/actor net/wire core/shard core/gateway sim sim/fault net/simnet disk/simfile disk/memkv checkers workloads
 experiments/mutants:    golang.org/x/tools/txtar
 internal/host:          core/proc disk golang.org/x/sys/unix
 internal/observe:       core/proc disk internal/host net/tlsnet github.com/prometheus/client_golang/...

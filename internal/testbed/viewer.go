@@ -14,9 +14,11 @@ import (
 	"actordb/core/feed"
 	"actordb/core/journal"
 	"actordb/core/row"
+	"actordb/core/sql/lower"
 	"actordb/core/sql/parse"
 	"actordb/core/sql/tree"
 	"actordb/core/view"
+	"actordb/internal/viewcheck"
 )
 
 // viewer keeps SQL views over what a watcher is handed, and sets each beside the
@@ -26,6 +28,9 @@ type viewer struct {
 	rand    *rand.Rand
 	views   []*view.View
 	queries []*tree.Query
+	places  []lower.Place
+	catalog *view.Catalog
+	again   *viewcheck.Restarts
 	db      *relational.DB
 	all     []*relational.Table // added, removed
 	seen    map[core.ActorID]core.Seq
@@ -60,8 +65,8 @@ const (
 )
 
 func newViewer(random *rand.Rand, out *checkers.Result) (*viewer, error) {
-	v := &viewer{rand: random, db: relational.NewDB(), seen: map[core.ActorID]core.Seq{}, out: out}
 	catalog := view.NewCatalog()
+	v := &viewer{rand: random, catalog: catalog, again: viewcheck.NewRestarts(), db: relational.NewDB(), seen: map[core.ActorID]core.Seq{}, out: out}
 	common, err := parse.One(viewedSystem)
 	if err != nil {
 		return nil, err
@@ -88,11 +93,12 @@ func newViewer(random *rand.Rand, out *checkers.Result) (*viewer, error) {
 			return nil, err
 		}
 		q := s.(*tree.Select).Query
-		kept, err := catalog.NewView(q, view.Options{})
+		at := v.again.Place()
+		kept, err := catalog.NewView(q, view.Options{Place: at})
 		if err != nil {
 			return nil, err
 		}
-		v.views, v.queries = append(v.views, kept), append(v.queries, q)
+		v.views, v.queries, v.places = append(v.views, kept), append(v.queries, q), append(v.places, at)
 	}
 	return v, nil
 }
@@ -197,6 +203,12 @@ func (v *viewer) cut(at core.Timestamp) {
 		if kept.Undecodable > 0 {
 			v.wrong("view %d cannot read %s", i, kept.First)
 		}
+		next, err := v.again.Maybe(kept, v.catalog, v.queries[i], v.places[i], v.rand)
+		if err != nil {
+			v.wrong("view %d goes on from its checkpoint at the cut %s: %v", i, at, err)
+			return
+		}
+		v.views[i] = next
 	}
 	v.whole = true
 	v.done = len(v.all[0].Rows())+len(v.all[1].Rows()) >= viewedMax

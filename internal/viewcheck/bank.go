@@ -11,6 +11,7 @@ import (
 	"actordb/core"
 	"actordb/core/journal"
 	"actordb/core/row"
+	"actordb/core/sql/lower"
 	"actordb/core/sql/parse"
 	"actordb/core/sql/tree"
 	"actordb/core/view"
@@ -49,6 +50,10 @@ type Bank struct {
 	balances map[bankAccount]int64
 	cut      core.Timestamp
 	seen     seen
+	catalog  *view.Catalog
+	queries  []*tree.Query
+	places   []lower.Place // of the views
+	again    *Restarts
 	Events   int
 }
 
@@ -56,8 +61,8 @@ type bankAccount struct{ bank, account string }
 
 // NewBank begins with no events.
 func NewBank() (*Bank, error) {
-	b := &Bank{balances: map[bankAccount]int64{}, seen: seen{}}
 	catalog := view.NewCatalog()
+	b := &Bank{balances: map[bankAccount]int64{}, seen: seen{}, catalog: catalog, again: NewRestarts()}
 	for _, text := range bankSchema {
 		s, err := parse.One(text)
 		if err == nil {
@@ -72,11 +77,12 @@ func NewBank() (*Bank, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", text, err)
 		}
-		v, err := catalog.NewView(s.(*tree.Select).Query, view.Options{})
+		at, q := b.again.Place(), s.(*tree.Select).Query
+		v, err := catalog.NewView(q, view.Options{Place: at})
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", text, err)
 		}
-		b.views = append(b.views, v)
+		b.views, b.queries, b.places = append(b.views, v), append(b.queries, q), append(b.places, at)
 	}
 	return b, nil
 }
@@ -146,6 +152,10 @@ func (b *Bank) Cut(at core.Timestamp, random *rand.Rand) error {
 			if done, err = v.Finish(at, 1+random.IntN(finishFuel)); err != nil {
 				return fmt.Errorf("the bank's view %d at the cut %s: %w", i, at, err)
 			}
+		}
+		var err error
+		if b.views[i], err = b.again.Maybe(v, b.catalog, b.queries[i], b.places[i], random); err != nil {
+			return fmt.Errorf("the bank's view %d goes on from its checkpoint at the cut %s: %w", i, at, err)
 		}
 	}
 	b.cut = at

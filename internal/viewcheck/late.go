@@ -20,6 +20,7 @@ import (
 	"actordb/core"
 	"actordb/core/journal"
 	"actordb/core/row"
+	"actordb/core/sql/lower"
 	"actordb/core/sql/parse"
 	"actordb/core/sql/tree"
 	"actordb/core/view"
@@ -80,6 +81,8 @@ type Sensors struct {
 	readers []*tree.Query
 	cut     core.Timestamp
 	seen    seen
+	places  []lower.Place // of the views
+	again   *Restarts
 }
 
 // seen is the newest event of each actor: an event happens once, whatever logs have
@@ -96,7 +99,7 @@ func (s seen) news(e *core.Event) bool {
 
 // NewSensors begins with no events.
 func NewSensors() (*Sensors, error) {
-	l := &Sensors{Judge: checkers.NewWatermarks(ReadingTiming), catalog: view.NewCatalog(), seen: seen{}}
+	l := &Sensors{Judge: checkers.NewWatermarks(ReadingTiming), catalog: view.NewCatalog(), seen: seen{}, again: NewRestarts()}
 	for _, text := range lateSchema {
 		s, err := parse.One(text)
 		if err == nil {
@@ -112,10 +115,12 @@ func NewSensors() (*Sensors, error) {
 			return nil, fmt.Errorf("%s: %w", text, err)
 		}
 		q := s.(*tree.Select).Query
-		v, err := l.catalog.NewView(q, view.Options{})
+		at := l.again.Place()
+		v, err := l.catalog.NewView(q, view.Options{Place: at})
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", text, err)
 		}
+		l.places = append(l.places, at)
 		l.Views, l.readers = append(l.Views, v), append(l.readers, q)
 	}
 	return l, nil
@@ -167,7 +172,8 @@ func readingValue(payload []byte) (value int64, ok bool) {
 
 func floorMicros(t core.Timestamp) int64 { return (int64(t) - (int64(t)%1000+1000)%1000) / 1000 }
 
-// Cut ends a step of the views, in slices that random draws.
+// Cut ends a step of the views, in slices that random draws, and lets some go on from
+// their checkpoints.
 func (l *Sensors) Cut(at core.Timestamp, random *rand.Rand) error {
 	for i, v := range l.Views {
 		for done := false; !done; {
@@ -178,6 +184,10 @@ func (l *Sensors) Cut(at core.Timestamp, random *rand.Rand) error {
 		}
 		if v.Undecodable > 0 {
 			return fmt.Errorf("%q cannot read %s", lateQueries[i], v.First)
+		}
+		var err error
+		if l.Views[i], err = l.again.Maybe(v, l.catalog, l.readers[i], l.places[i], random); err != nil {
+			return fmt.Errorf("%q goes on from its checkpoint at the cut %s: %w", lateQueries[i], at, err)
 		}
 	}
 	l.cut = at

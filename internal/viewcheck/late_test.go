@@ -73,18 +73,24 @@ func run(t testing.TB, seed uint64, classes []Class, blocks int) *Sensors {
 // Views over late events hold what the definition says, however the journal was cut
 // into steps; every class has events of each kind.
 func TestLate(t *testing.T) {
+	restarts := 0
 	for seed := range uint64(40) {
 		classes := Classes
 		if seed%2 == 1 {
 			classes = []Class{OnTime, OnTime, Classes[seed/2%uint64(len(Classes))]}
 		}
-		a := run(t, seed, classes, 150).Account()
+		l := run(t, seed, classes, 150)
+		a := l.Account()
+		restarts += l.again.Done
 		if a.In != a.OnTime+a.Corrected+a.Missed {
 			t.Errorf("seed %d: %s", seed, a)
 		}
 		if seed%2 == 0 && (a.Corrected == 0 || a.Missed == 0 || a.Future == 0) {
 			t.Errorf("seed %d has not met everything: %s", seed, a)
 		}
+	}
+	if restarts < 40 {
+		t.Errorf("views went on from checkpoints %d times", restarts)
 	}
 }
 

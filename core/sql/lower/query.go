@@ -1,12 +1,14 @@
 package lower
 
 import (
+	"encoding/binary"
 	"fmt"
 
 	"actordb/core/flow"
 	"actordb/core/row"
 	"actordb/core/sql/sqlerr"
 	"actordb/core/zset"
+	"actordb/disk"
 )
 
 // A Query is a program that runs. On demand: Push all there is, Finish, read
@@ -29,6 +31,18 @@ func (p *Program) Open(memoryBytes int) (*Query, error) {
 // demand, which needs to keep less.
 func (p *Program) OpenOnce(memoryBytes int) (*Query, error) {
 	return p.open(flow.Config{MemoryBytes: memoryBytes, Once: true})
+}
+
+// A Place is where a query's state is checkpointed: under a prefix, read from a store if
+// there is some.
+type Place struct {
+	Store  zset.Store
+	Prefix []byte
+}
+
+// OpenAt is Open for a query that is checkpointed.
+func (p *Program) OpenAt(memoryBytes int, at Place) (*Query, error) {
+	return p.open(flow.Config{MemoryBytes: memoryBytes, Store: at.Store, Prefix: at.Prefix})
 }
 
 func (p *Program) open(config flow.Config) (*Query, error) {
@@ -72,6 +86,40 @@ func (q *Query) Finish(fuel int) (done bool, err error) {
 	}
 	return done, asError(err)
 }
+
+// Checkpoint adds the query's state to b, as of the step that ended last.
+func (q *Query) Checkpoint(b *disk.Batch) error {
+	cut := binary.AppendUvarint(nil, uint64(len(q.read)))
+	for _, n := range q.read {
+		cut = binary.AppendVarint(cut, n)
+	}
+	return asError(q.circuit.Checkpoint(b, cut))
+}
+
+// Restore makes a new query what it was at the checkpoint that its store holds. It is read
+// into memory by Warm.
+func (q *Query) Restore() error {
+	cut, found, err := q.circuit.Restore()
+	if err != nil {
+		return err
+	}
+	n, k := binary.Uvarint(cut)
+	if !found || k <= 0 || n != uint64(len(q.read)) {
+		return &zset.DamageError{What: "there is no checkpoint of this query"}
+	}
+	cut = cut[k:]
+	for i := range q.read {
+		if q.read[i], k = binary.Varint(cut); k <= 0 {
+			return &zset.DamageError{What: "the checkpoint is cut short"}
+		}
+		cut = cut[k:]
+	}
+	q.begun = true // what does not change is in the state
+	return nil
+}
+
+// Warm reads about so many restored rows into memory, and reports whether that was all.
+func (q *Query) Warm(rows int) (done bool, err error) { return q.circuit.Warm(rows) }
 
 // Err is what the answer must be refused with, as long as the rows are there
 // that it depends on.
