@@ -88,6 +88,7 @@ var specs = func() []*spec {
 			{"memory_bytes", "bytes", 64 * kib, 64 * gib, int64(q.MemoryBytes), "that one statement, or one kept view, may hold"},
 			{"inbox_bytes", "bytes", 64 * kib, 16 * gib, int64(q.InboxBytes), "of blocks that wait for one view or subscription"},
 			{"window_bytes", "bytes", 4 * kib, 64 * mib, int64(q.WindowBytes), "of an answer under way to one client"},
+			{"checkpoint_bytes", "bytes", 16 * kib, 1024 * gib, int64(q.CheckpointBytes), "of blocks between two checkpoints of the views that are kept"},
 			{"feed_window_bytes", "bytes", 4 * kib, core.FeedWindowMax, int64(q.FeedWindow), "of each shard's blocks under way, for the live feed and for each scan"},
 			{"wait_ms", "ms", 1, 3_600_000, ms(q.Wait), "for a cut; then a statement is refused"},
 			{"idle_ms", "ms", 1000, 3_600_000, ms(q.Idle), "a client that says nothing for so long is given up"},
@@ -286,7 +287,7 @@ func (n *Network) QueryLimits() query.Limits {
 	c, l := query.DefaultLimits(), n.The(Query).Limits
 	c.Statements, c.Subscriptions, c.Scans = int(l["statements"]), int(l["subscriptions"]), int(l["scans"])
 	c.MemoryBytes, c.InboxBytes, c.WindowBytes = int(l["memory_bytes"]), int(l["inbox_bytes"]), int(l["window_bytes"])
-	c.FeedWindow = int(l["feed_window_bytes"])
+	c.FeedWindow, c.CheckpointBytes = int(l["feed_window_bytes"]), int(l["checkpoint_bytes"])
 	c.Wait, c.Idle, c.Ahead = proc.Tick(l["wait_ms"]*1e6), proc.Tick(l["idle_ms"]*1e6), core.Timestamp(l["ahead_ms"]*1e6)
 	return c
 }

@@ -145,6 +145,7 @@ func System() (actor.Kind, error) {
 type definition struct {
 	seq   core.Seq
 	at    core.Timestamp
+	text  string
 	after *view.Catalog
 }
 
@@ -182,7 +183,7 @@ func (c *catalogs) last() *view.Catalog {
 
 // add puts a statement behind the others.
 func (c *catalogs) add(seq core.Seq, at core.Timestamp, text string) *view.Catalog {
-	d := definition{seq: seq, at: at, after: c.last()}
+	d := definition{seq: seq, at: at, text: text, after: c.last()}
 	if statement, err := parse.One(text); err == nil {
 		if next := d.after.Clone(); next.Execute(statement) == nil {
 			d.after = next

@@ -12,10 +12,11 @@ import (
 
 // learn is for journals whose beginnings were compacted away. The live feed then begins
 // where they begin, and the catalog's statements before that are asked of its actor. What
-// was built on the live feed is given up; what needs the lost events is refused. The
-// times of the lost statements are lost, too: to any time in the past they hold.
+// was built on the live feed is given up, but for checkpoints of views that are newer than
+// what is lost; what needs the lost events is refused. The times of the lost statements are
+// lost, too: they hold from the last cut on that was reached.
 type learn struct {
-	from    []core.Index // of each source, where the live feed begins; nil: at 1
+	from    []core.Index // of each source, where the live feed begins
 	asking  bool         // the catalog's actor; nothing goes on meanwhile
 	command core.Command
 	due     proc.Tick
@@ -24,12 +25,7 @@ type learn struct {
 // beginAnew is called when the live feed lacks what it wants.
 func (p *Process) beginAnew(gone *feed.CompactedError) {
 	p.out.Mark(markAnew)
-	if p.learn.from == nil {
-		p.learn.from = make([]core.Index, len(p.cfg.Sources))
-		for i := range p.learn.from {
-			p.learn.from[i] = 1
-		}
-	}
+	p.learn.from = p.live.Position().Next // what was handed out comes no second time
 	for i := range p.cfg.Sources {
 		if p.cfg.Sources[i].Shard == gone.Shard {
 			p.learn.from[i] = gone.Floor + 1
@@ -72,9 +68,16 @@ func (p *Process) learned(a *core.Answer) {
 		p.fail(sqlerr.New(sqlerr.InternalError, "the catalog's state has %d statements after %d events: %v", len(s.texts), a.Seq, err))
 		return
 	}
+	known := p.catalogs.list
 	p.catalogs.list = nil
+	at := core.Timestamp(0)
 	for i, text := range s.texts {
-		p.catalogs.add(core.Seq(i+1), 0, text)
+		if i < len(known) {
+			at = known[i].at
+		} else {
+			at = max(at, p.cut)
+		}
+		p.catalogs.add(core.Seq(i+1), at, text)
 	}
 	p.learn.asking = false
 }

@@ -18,7 +18,9 @@ type Limits struct {
 	MemoryBytes   int // that the circuits of one statement may hold
 	InboxBytes    int // of blocks that wait for one view or subscription
 	WindowBytes   int // of replies under way to one client for one statement, whatever it allows
-	FeedWindow    int // bytes of each shard's blocks, held and under way, of the live feed and of each scan
+	// CheckpointBytes of blocks are between two checkpoints of what is kept.
+	CheckpointBytes int
+	FeedWindow      int // bytes of each shard's blocks, held and under way, of the live feed and of each scan
 
 	Prices view.Prices // by which views are promoted and demoted
 
@@ -30,7 +32,7 @@ type Limits struct {
 
 // DefaultLimits suit a node with some memory.
 func DefaultLimits() Limits {
-	return Limits{Statements: 256, Subscriptions: 128, Promoted: 16, Scans: 4, MemoryBytes: view.MemoryDefault, InboxBytes: 8 << 20, WindowBytes: 2 << 20, FeedWindow: feed.WindowDefault,
+	return Limits{Statements: 256, Subscriptions: 128, Promoted: 16, Scans: 4, MemoryBytes: view.MemoryDefault, InboxBytes: 8 << 20, WindowBytes: 2 << 20, FeedWindow: feed.WindowDefault, CheckpointBytes: 64 << 20,
 		Prices: view.DefaultPrices(), Wait: 10e9, Idle: 30e9, Late: 200e6, Ahead: 5e9}
 }
 
@@ -41,8 +43,8 @@ func (l *Limits) Validate() error {
 		return fmt.Errorf("query: %d statements, %d of them subscriptions: want 1 or more, and no more subscriptions than statements", l.Statements, l.Subscriptions)
 	case l.Scans <= 0 || l.Scans > scansMax:
 		return fmt.Errorf("query: %d scans at once: want 1 to %d", l.Scans, scansMax)
-	case l.MemoryBytes <= 0 || l.InboxBytes <= 0 || l.WindowBytes <= 0:
-		return fmt.Errorf("query: limits of memory must be positive")
+	case l.MemoryBytes <= 0 || l.InboxBytes <= 0 || l.WindowBytes <= 0 || l.CheckpointBytes <= 0:
+		return fmt.Errorf("query: limits of memory must be positive, and bytes between checkpoints")
 	case l.FeedWindow <= 0 || l.FeedWindow > core.FeedWindowMax:
 		return fmt.Errorf("query: a window of %d bytes: want 1 to %d", l.FeedWindow, core.FeedWindowMax)
 	case l.Promoted < 0 || l.Promoted > view.WatchedMax:

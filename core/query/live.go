@@ -20,13 +20,19 @@ type kept struct {
 	since    proc.Tick // up to when
 	built    bool      // from then on it costs what changes
 	unwanted bool      // the policy wants it no more
+
+	opening  *opening // its checkpoint is being read; job is nil meanwhile
+	restored bool     // it went on from one
+	sum      sum      // of its state in the store
+	due      bool     // to be checkpointed at the next cut
+	saving   bool     // a checkpoint is under way
 }
 
 // intake hands the next blocks of the live feed on, and at the end the cut. It stops
 // while an inbox that must not lose anything is full: the feed's windows then hold
 // back the shards.
 func (p *Process) intake() (more bool) {
-	if p.failed != nil || p.learn.asking || p.behind() && p.waiting() {
+	if p.failed != nil || p.saved.opening || p.learn.asking || p.behind() && p.waiting() {
 		return false // first those that wait, with what is kept as of this cut
 	}
 	for range blocksAtOnce {
@@ -50,6 +56,7 @@ func (p *Process) intake() (more bool) {
 		}
 		i := item{shard: b.Shard, index: b.Index, block: block, bytes: len(b.Data)}
 		p.recent = append(p.recent, i)
+		p.count(i.bytes)
 		p.each(func(r *runner) { r.put(i) })
 		if changed, dropped := p.catalogs.take(block); changed {
 			p.define.changed = true
@@ -62,7 +69,9 @@ func (p *Process) intake() (more bool) {
 // each calls f for all that follow the live feed, or will.
 func (p *Process) each(f func(*runner)) {
 	for _, k := range p.kept {
-		f(&k.runner)
+		if k.job != nil {
+			f(&k.runner)
+		}
 	}
 	for _, a := range p.order {
 		if r := &a.runner; r.follows && r.job != nil && r.err == nil {
@@ -107,12 +116,17 @@ func (p *Process) reach(cut core.Timestamp) {
 	p.recent = p.recent[:0]
 	gone := p.define.dropped
 	p.define.dropped = nil
-	p.each(func(r *runner) { r.put(item{cut: cut, gone: gone}) })
+	at := p.position()
+	p.each(func(r *runner) { r.put(item{cut: cut, gone: gone, at: at}) })
+	p.saveSelf(at)
 	if len(gone) > 0 {
 		p.kept = slices.DeleteFunc(p.kept, func(k *kept) bool {
 			if slices.Contains(gone, k.name) {
 				p.policy.Demoted(k.name)
 				p.release(&k.runner)
+				if p.cfg.Stored {
+					p.purge(k.name)
+				}
 				return true
 			}
 			return false
@@ -121,7 +135,21 @@ func (p *Process) reach(cut core.Timestamp) {
 	if p.cut >= p.begun && (p.define.changed || !p.define.ready) {
 		p.define.changed, p.define.ready = false, true
 		p.keep()
+		if p.cfg.Stored && !p.saved.swept {
+			p.saved.swept = true
+			p.sweepStore([]byte{keyView})
+		}
 	}
+}
+
+// keepOn does a piece of work on a kept view.
+func (p *Process) keepOn(k *kept) (more bool) {
+	if k.job == nil && k.err == nil {
+		return p.openNext(k)
+	}
+	more = p.advance(&k.runner)
+	p.renew(k)
+	return more
 }
 
 // keep begins to keep the views that the catalog says.
@@ -132,14 +160,22 @@ func (p *Process) keep() {
 		if !ok || !projection.Kept && !p.policy.Keeps(name) || slices.ContainsFunc(p.kept, func(k *kept) bool { return k.name == name }) {
 			continue
 		}
+		k := &kept{name: name, sum: newSum(), runner: runner{catalog: c, follows: true}, since: p.now.Mono}
+		k.ended = func(core.Timestamp) {
+			p.paid(k)
+			p.save(k)
+		}
+		if p.cfg.Stored && projection.Kept {
+			p.kept = append(p.kept, k)
+			p.open(k)
+			continue
+		}
 		v, err := c.NewView(projection.Query, view.Options{Memory: p.cfg.Limits.MemoryBytes})
 		if err != nil {
 			p.policy.Demoted(name)
 			continue // it is computed when somebody asks, who is told why not
 		}
-		k := &kept{name: name, view: v, runner: runner{job: v, catalog: c, follows: true}}
-		k.since = p.now.Mono
-		k.ended = func(core.Timestamp) { p.paid(k) }
+		k.view, k.job = v, v
 		p.begin(&k.runner)
 		p.kept = append(p.kept, k)
 	}

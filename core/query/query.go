@@ -11,10 +11,12 @@
 //	learn.go     a beginning where journals were compacted
 //	define.go    CREATE and DROP, as commands to the catalog's actor
 //	promote.go   which projections are kept though nobody said so
+//	saved.go     checkpoints of kept views and of the catalog, for the next start
 //	stream.go    replies, as many under way as the client has room for
 //
 // It keeps nothing that has to survive: what it knows is in the journals, and after a
-// restart it reads them again. Clients ask once more then.
+// restart it reads them again, from its checkpoints on if they are there and whole.
+// Clients ask once more then.
 //
 //	Q1  An answer names its cut, which is at or after the token that the client gave,
 //	    the node's clock when it asked, and every system time that it reads as of. It is
@@ -41,6 +43,7 @@ import (
 	"actordb/core/journal"
 	"actordb/core/proc"
 	"actordb/core/view"
+	"actordb/disk"
 	"actordb/net/wire"
 )
 
@@ -49,6 +52,7 @@ type Config struct {
 	Sources []feed.Source // all shards; the homes that are near come first
 	Peers   string        // prefix of the identities of the cluster's own processes
 	Gateway proc.Addr     // changes of the catalog go there
+	Stored  bool          // the host gives it a KV, for checkpoints
 	Limits  Limits
 }
 
@@ -85,12 +89,21 @@ const (
 	markAnew     proc.Mark = "query.live-feed-begun-anew"
 	markPromoted proc.Mark = "query.view-promoted"
 	markDemoted  proc.Mark = "query.view-demoted"
+
+	markSaved       proc.Mark = "query.view-checkpointed"
+	markRestored    proc.Mark = "query.view-resumed-from-a-checkpoint"
+	markRefused     proc.Mark = "query.checkpoint-refused"
+	markTooLarge    proc.Mark = "query.view-too-large-to-checkpoint"
+	markSavedSelf   proc.Mark = "query.position-saved"
+	markResumedSelf proc.Mark = "query.live-feed-resumed"
+	markStoreFails  proc.Mark = "query.store-fails"
 )
 
 // Marks lists the places of this package that tests want reached.
 func Marks() []proc.Mark {
 	return []proc.Mark{markScan, markNoLane, markRetarget, markHeld, markCutOff, markGone, markStrange, markAgain, markFull, markWaited,
-		markLate, markConflict, markForged, markKept, markResumed, markStreams, markDropped, markPromoted, markDemoted, markAnew}
+		markLate, markConflict, markForged, markKept, markResumed, markStreams, markDropped, markPromoted, markDemoted, markAnew,
+		markSaved, markRestored, markRefused, markTooLarge, markSavedSelf, markResumedSelf, markStoreFails}
 }
 
 const (
@@ -120,6 +133,7 @@ type Process struct {
 	order    []*ask // by arrival
 	define   define
 	learn    learn
+	saved    saved
 	working  bool // the work timer is set
 	sweeping bool
 }
@@ -128,6 +142,7 @@ type Process struct {
 func New(cfg Config, env proc.Env) *Process {
 	core.Assert(cfg.Validate() == nil, "invalid config: %v", cfg.Validate())
 	p := &Process{cfg: cfg, env: env, asks: make(map[wire.AskID]*ask), catalogs: catalogs{empty: view.NewCatalog()},
+		saved:  saved{pending: make(map[proc.Token]func(*disk.KVResult)), purging: make(map[string]bool)},
 		policy: view.NewPolicy(cfg.Limits.Prices, cfg.Limits.Promoted)}
 	for i := range cfg.Limits.Scans {
 		p.lanes = append(p.lanes, lane{number: uint32(i + 1)})
@@ -159,11 +174,19 @@ func (p *Process) Step(now proc.Now, in proc.Input, out *proc.Effects) {
 	p.now, p.out = now, out
 	switch in.Kind {
 	case proc.Start:
-		p.begun = core.Timestamp(now.Wall)
-		p.live.Want(p.begun)
-		p.live.Start(now, out)
+		if p.begun = core.Timestamp(now.Wall); !p.cfg.Stored {
+			p.live.Want(p.begun)
+			p.live.Start(now, out)
+			break
+		}
+		p.saved.opening = true
+		p.store(disk.KVOp{Kind: disk.KVGet, Lo: []byte{keySelf}}, p.resume)
 	case proc.Message:
-		p.receive(&in)
+		if !p.saved.opening { // else it will be sent again
+			p.receive(&in)
+		}
+	case proc.KVDone:
+		p.stored(in.Token, in.KV)
 	case proc.Reset:
 		p.broken(in.From)
 	case proc.Timer:
@@ -258,7 +281,7 @@ const sweepEvery = proc.Tick(100e6)
 func (p *Process) turn() (more bool) {
 	more = p.intake()
 	for _, k := range p.kept {
-		more = p.advance(&k.runner) || more
+		more = p.keepOn(k) || more
 	}
 	p.demote()
 	for _, a := range p.order {

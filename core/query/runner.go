@@ -15,6 +15,7 @@ import (
 type runner struct {
 	job     stepper
 	catalog *view.Catalog
+	from    *feed.Position   // where its scan begins; nil: where the journals do
 	marks   []core.Timestamp // cuts at which a step ends, while it scans
 	scan    *scan            // nil: it does not scan (any more)
 	scanned bool
@@ -25,6 +26,7 @@ type runner struct {
 	first  int // of inbox
 	bytes  int // of the blocks in it
 	finish core.Timestamp
+	at     *feed.Position              // of the live feed at the step's cut, if somebody wants to know
 	ended  func(cut core.Timestamp)    // a step
 	ready  func() bool                 // for more: nil, always
 	gone   func(dropped []string) bool // tells whether that ends it
@@ -45,7 +47,8 @@ type item struct {
 	block *journal.Block // nil: a cut
 	bytes int
 	cut   core.Timestamp
-	gone  []string // dropped at this cut
+	gone  []string       // dropped at this cut
+	at    *feed.Position // of the live feed at this cut, if somebody wants to know
 }
 
 // scan is a pass over the journals.
@@ -98,7 +101,7 @@ func (p *Process) advance(r *runner) (more bool) {
 		}
 		r.bytes -= i.bytes
 		if i.block == nil {
-			if r.finish = i.cut; i.gone != nil && r.gone != nil && r.gone(i.gone) {
+			if r.finish, r.at = i.cut, i.at; i.gone != nil && r.gone != nil && r.gone(i.gone) {
 				return false
 			}
 			return true
@@ -204,7 +207,11 @@ func (p *Process) acquire(r *runner) bool {
 		p.out.Mark(markNoLane)
 		return false
 	}
-	free.feed = feed.New(p.feedConfig(free.number), feed.Position{}, p.env.Rand)
+	var from feed.Position
+	if r.from != nil {
+		from = *r.from
+	}
+	free.feed = feed.New(p.feedConfig(free.number), from, p.env.Rand)
 	free.feed.Want(r.target())
 	free.feed.Start(p.now, p.out)
 	r.scan.lane = free

@@ -258,6 +258,12 @@ func ShardDir(dir string, id core.ShardID) string {
 func LogDir(dir string, id core.ShardID) string { return filepath.Join(ShardDir(dir, id), "log") }
 func KVDir(dir string, id core.ShardID) string  { return filepath.Join(ShardDir(dir, id), "kv") }
 
+// ViewsDir has the checkpoints of a node's views. It can always be removed.
+func ViewsDir(dir string) string { return filepath.Join(dir, "views") }
+
+// ViewsDamaged is there when they were found to be damaged: the next start removes them.
+func ViewsDamaged(dir string) string { return filepath.Join(dir, "views.damaged") }
+
 // BegunFile is there when a shard's journal has existed. A replica whose journal is
 // gone has forgotten what it promised to others, and one that is new has not.
 func BegunFile(dir string, id core.ShardID) string { return filepath.Join(ShardDir(dir, id), "begun") }

@@ -285,18 +285,19 @@ func lose(node, undo string, shards int, rnd *rand.Rand, total *Lost) error {
 	if rnd.IntN(100) < tornShare {
 		take = losefs.Take{Unsynced: 500_000, Torn: 500_000, Names: 500_000}
 	}
+	dirs := []string{datadir.ViewsDir(node)}
 	for i := range shards {
-		id := core.ShardID(i)
-		for _, dir := range []string{datadir.LogDir(node, id), datadir.KVDir(node, id)} {
-			if _, err := os.Stat(dir); errors.Is(err, os.ErrNotExist) {
-				continue // it was killed before
-			}
-			lost, err := cut(dir, undoDir(node, undo, dir), take, rnd)
-			if err != nil {
-				return err
-			}
-			total.add(lost)
+		dirs = append(dirs, datadir.LogDir(node, core.ShardID(i)), datadir.KVDir(node, core.ShardID(i)))
+	}
+	for _, dir := range dirs {
+		if _, err := os.Stat(dir); errors.Is(err, os.ErrNotExist) {
+			continue // it was killed before
 		}
+		lost, err := cut(dir, undoDir(node, undo, dir), take, rnd)
+		if err != nil {
+			return err
+		}
+		total.add(lost)
 	}
 	return nil
 }

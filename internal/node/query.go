@@ -1,6 +1,9 @@
 package node
 
 import (
+	"errors"
+	"fmt"
+	"os"
 	"slices"
 
 	"actordb/core"
@@ -9,18 +12,47 @@ import (
 	"actordb/core/proc"
 	"actordb/core/query"
 	"actordb/core/shard"
+	"actordb/disk"
+	"actordb/internal/datadir"
 	"actordb/internal/host"
 )
 
 // startQuery starts the process that answers SQL.
 func (n *Node) startQuery(network *control.Network, placement *shard.Placement) error {
-	c := query.Config{Sources: sources(placement, n.cfg.Node), Peers: n.cfg.clusterPeers(), Gateway: n.Gateway, Limits: network.QueryLimits()}
+	c := query.Config{Sources: sources(placement, n.cfg.Node), Peers: n.cfg.clusterPeers(), Gateway: n.Gateway, Stored: true, Limits: network.QueryLimits()}
 	if err := c.Validate(); err != nil {
 		return err
 	}
-	_, err := n.host.SpawnAt(control.QueryAt(n.cfg.Node).Proc, "query", c.Peers+"query", host.Storage{},
+	kv, err := n.openViews()
+	if err != nil {
+		return err
+	}
+	n.closers = append(n.closers, kv)
+	_, err = n.host.SpawnAt(control.QueryAt(n.cfg.Node).Proc, "query", c.Peers+"query", host.Storage{KV: kv},
 		func(env proc.Env) proc.Process { return query.New(c, env) })
 	return err
+}
+
+// openViews opens the store of the views' checkpoints, a new one if that which is there cannot be
+// opened: what stood in it is built again from the journals.
+func (n *Node) openViews() (disk.KV, error) {
+	dir, mark := datadir.ViewsDir(n.cfg.Dir), datadir.ViewsDamaged(n.cfg.Dir)
+	if _, err := os.Stat(mark); err == nil {
+		if err := errors.Join(os.RemoveAll(dir), os.Remove(mark)); err != nil {
+			return nil, fmt.Errorf("node: %w", err)
+		}
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("node: %w", err)
+	}
+	kv, damaged := n.cfg.OpenKV(dir)
+	if damaged == nil {
+		return kv, nil
+	}
+	if err := errors.Join(os.RemoveAll(dir), os.Mkdir(dir, 0o700)); err != nil {
+		return nil, fmt.Errorf("node: the views' store cannot be opened (%w), nor removed: %w", damaged, err)
+	}
+	return n.cfg.OpenKV(dir)
 }
 
 // sources are all shards, as a node follows them: at home first.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 
 	"actordb/core/control"
@@ -61,9 +62,18 @@ func (b *backends) open(p *control.Process, dir string) (disk.KV, error) {
 		return pgkv.Open(pgkv.Config{URL: p.URL, Table: table})
 	case "pebble":
 		return b.openPebble(pebblekv.Config{Dir: dir, CacheBytes: p.Limits["cache_bytes"], MemTableBytes: p.Limits["memtable_bytes"],
-			OnFault: func(f *pebblekv.Fault) { b.fault(f) }})
+			OnFault: func(f *pebblekv.Fault) { b.fault(b.noted(dir, f)) }})
 	}
 	return nil, fmt.Errorf("this program has no backend %q for %s", p.Backend, p.Kind)
+}
+
+// noted sees to it that views' checkpoints that are damaged are gone at the next start, which
+// would find the same damage otherwise.
+func (b *backends) noted(dir string, f *pebblekv.Fault) error {
+	if dir != datadir.ViewsDir(b.dir) || !errors.Is(f, pebblekv.ErrCorrupt) {
+		return f
+	}
+	return errors.Join(f, os.WriteFile(datadir.ViewsDamaged(b.dir), nil, 0o600))
 }
 
 func (b *backends) openPebble(c pebblekv.Config) (disk.KV, error) {
@@ -104,6 +114,9 @@ func (b *backends) table(dir string) (string, error) {
 	id, err := datadir.Read(b.dir)
 	if err != nil {
 		return "", err
+	}
+	if dir == datadir.ViewsDir(b.dir) {
+		return fmt.Sprintf("actordb_%s_node%d_views", id.Cluster[:12], id.Node), nil
 	}
 	shard, kind := filepath.Split(dir)
 	number := filepath.Base(shard)[len("shard-"):]

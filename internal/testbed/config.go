@@ -130,6 +130,7 @@ func (s *settings) drawSQL(r *rand.Rand, o *Options, few bool) {
 		q.InboxBytes = 4 << 10 << r.IntN(12)
 		q.WindowBytes = 256 << r.IntN(12)
 		q.FeedWindow = 16 << 10 << r.IntN(9)
+		q.CheckpointBytes = 1 << 10 << (o.Seed % 8)
 		q.Wait, q.Idle = proc.Tick(between(r, 1, 5))*1e9, proc.Tick(between(r, 2, 10))*1e9
 		if r.IntN(4) == 0 {
 			q.MemoryBytes = 64 << 10 << r.IntN(6)

@@ -52,6 +52,7 @@ type damage struct {
 type disks struct {
 	run     *run
 	stores  []*store
+	views   []*viewStore
 	rates   map[string]int
 	flips   *rand.Rand
 	hits    map[string]uint64
@@ -106,7 +107,12 @@ func (d *disks) apply(s *store) {
 	f.ReadError, f.SyncError = ppm(fault.ReadError), ppm(fault.SyncError)
 	f.TornWrite, f.LostUnsynced, f.LostDirent = ppm(fault.TornWrite), ppm(fault.LostUnsynced), ppm(fault.LostDirent)
 	s.files.SetFaults(*f)
-	s.kv.SetFaults(memkv.Faults{ReadError: f.ReadError, WriteError: f.WriteError, LostUnflushed: d.lostUnflushed()})
+	d.applyKV(s.kv)
+}
+
+func (d *disks) applyKV(kv *memkv.Sim) {
+	ppm := func(site string) uint32 { return uint32(d.rates[site]) }
+	kv.SetFaults(memkv.Faults{ReadError: ppm(fault.ReadError), WriteError: ppm(fault.WriteError), LostUnflushed: d.lostUnflushed()})
 }
 
 // lostUnflushed: a store without its own log always stands to lose what it did
@@ -135,6 +141,9 @@ func (d *disks) SetRate(site string, ppm int) error {
 	d.rates[site] = ppm
 	for _, s := range d.stores {
 		d.apply(s)
+	}
+	for _, s := range d.views {
+		d.applyKV(s.kv)
 	}
 	return nil
 }
@@ -186,6 +195,12 @@ func (d *disks) LoseKV(node proc.NodeID) bool {
 		lost = lost || s.kv.Len() > 0
 		s.kv.Lose()
 	}
+	for _, s := range d.views {
+		if s.node == node {
+			lost = s.harm() || lost
+			d.applyKV(s.kv)
+		}
+	}
 	return lost
 }
 
@@ -201,6 +216,11 @@ func (d *disks) Reformat(node proc.NodeID) bool {
 		s.files.Wipe()
 		s.kv.Lose()
 		s.gone()
+	}
+	for _, s := range d.views {
+		if s.node == node {
+			s.kv.Lose()
+		}
 	}
 	return true
 }

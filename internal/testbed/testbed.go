@@ -332,6 +332,9 @@ func (r *run) build() error {
 	for _, s := range r.disks.stores {
 		r.disks.apply(s)
 	}
+	for _, s := range r.disks.views {
+		r.disks.applyKV(s.kv)
+	}
 	if err := r.buildClients(); err != nil {
 		return err
 	}

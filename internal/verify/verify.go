@@ -136,7 +136,8 @@ func (r *Report) problem(p history.Problem) {
 
 // strays names what does not belong to the database.
 func (r *Report) strays(dir string, id *datadir.Identity) error {
-	known := map[string]bool{osfile.LockName: true, datadir.IdentityFile: true, datadir.AuthorityDir: true}
+	known := map[string]bool{osfile.LockName: true, datadir.IdentityFile: true, datadir.AuthorityDir: true,
+		filepath.Base(datadir.ViewsDir(dir)): true, filepath.Base(datadir.ViewsDamaged(dir)): true}
 	for i := range id.Shards {
 		known[filepath.Base(datadir.ShardDir(dir, core.ShardID(i)))] = true
 	}
