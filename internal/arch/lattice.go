@@ -84,7 +84,7 @@ experiments/mutants:    golang.org/x/tools/txtar
 internal/host:          core/proc disk golang.org/x/sys/unix
 internal/observe:       core/proc disk internal/host net/tlsnet github.com/prometheus/client_golang/...
 net/client:             core core/row core/proc core/actor net/wire net/tlsnet
-net/pgwire:             core core/row core/sql/pgcat core/sql/parse core/sql/sqlerr net/client net/tlsnet net/wire github.com/jackc/pgx/v5/pgproto3 github.com/jackc/pgx/v5/pgtype
+net/pgwire:             core core/row core/sql/pgcat core/sql/parse core/sql/sqlerr core/sql/tree net/client net/tlsnet net/wire github.com/jackc/pgx/v5/pgproto3 github.com/jackc/pgx/v5/pgtype
 internal/datadir:       core core/proc disk/osfile
 internal/history:       core core/seal core/journal core/actor core/shard disk disk/pebblekv
 internal/inspect:       core core/actor core/journal core/shard internal/datadir internal/history

@@ -57,11 +57,7 @@ func (x *session) parse(m *pgproto3.Parse) error {
 			return err
 		}
 		ctx, end := x.begin()
-		err := x.pin(ctx)
-		var d *client.Description
-		if err == nil {
-			d, err = x.client.Describe(ctx, m.Query, x.cut)
-		}
+		d, err := x.described(ctx, p.part)
 		end()
 		if err != nil {
 			return cause(ctx, err)
@@ -85,6 +81,25 @@ func (x *session) parse(m *pgproto3.Parse) error {
 	x.prepared[m.Name] = p
 	x.back.Send(&pgproto3.ParseComplete{})
 	return nil
+}
+
+// described asks the node what a statement takes and returns.
+func (x *session) described(ctx context.Context, p *parse.Part) (*client.Description, error) {
+	if changes(p) {
+		c, err := x.compile(ctx, p)
+		if err != nil {
+			return nil, err
+		}
+		d, err := x.client.Describe(ctx, c.values, 0)
+		if err != nil {
+			return nil, unplaced(err)
+		}
+		return &client.Description{Params: d.Params}, nil
+	}
+	if err := x.pin(ctx); err != nil {
+		return nil, err
+	}
+	return x.client.Describe(ctx, p.Text, x.cut)
 }
 
 // cause is why a context ended, if that is the error.

@@ -87,6 +87,9 @@ type answer interface {
 
 // ask runs a statement on the node.
 func (x *session) ask(ctx context.Context, p *parse.Part, args []any) (answer, error) {
+	if changes(p) {
+		return x.command(ctx, p, args)
+	}
 	if err := x.pin(ctx); err != nil {
 		return nil, err
 	}

@@ -67,6 +67,13 @@ func (c *converter) statement(n *pg.Node) tree.Statement {
 		return c.drop(n.DropStmt)
 	case *pg.Node_InsertStmt:
 		return c.insert(n.InsertStmt)
+	case *pg.Node_CallStmt:
+		out := &tree.CallStatement{}
+		out.SetPos(c.begin)
+		if out.Call, _ = c.call(n.CallStmt.Funccall, c.begin).(*tree.Call); out.Call != nil {
+			out.Call.SetPos(c.pos(n.CallStmt.Funccall.GetLocation(), c.begin))
+		}
+		return out
 	}
 	c.unsupported(c.begin, "this kind of statement (%s)", kindOf(n))
 	return nil

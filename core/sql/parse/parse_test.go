@@ -161,6 +161,7 @@ func TestExtensions(t *testing.T) {
 		"create event type c.e (a text personal, personal int)":                `CREATE EVENT TYPE c.e (a text PERSONAL, "personal" int4)`,
 		"create projection p as select 1":                                      "CREATE PROJECTION p AS SELECT 1",
 		"create event type c.e (a int) with (lateness = '10 s', source = key)": `CREATE EVENT TYPE c.e (a int4) WITH (lateness = '10 s', source = 'key')`,
+		"call Send('a/b', $1, e'\\\\x')":                                       `CALL send('a/b', $1, E'\\x')`,
 		"drop event type if exists a.b":                                        "DROP EVENT TYPE IF EXISTS a.b",
 		"drop projection a, b cascade":                                         "DROP PROJECTION a, b CASCADE",
 		"explain analyze subscribe to v":                                       "EXPLAIN ANALYZE SUBSCRIBE TO v",

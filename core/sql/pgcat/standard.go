@@ -34,7 +34,7 @@ func standardColumns(c *Contents, add func(kv ...any)) {
 		for i, col := range r.Columns {
 			t := col.Type
 			kv := []any{"table_schema", r.Schema, "table_name", r.Name, "column_name", col.Name, "ordinal_position", i + 1, "is_nullable", yes(!col.NotNull),
-				"data_type", t.String(), "udt_name", typeName(t), "dtd_identifier", itoa(int64(i + 1))}
+				"data_type", t.String(), "udt_name", TypeName(t), "dtd_identifier", itoa(int64(i + 1))}
 			switch t.Kind {
 			case row.Array:
 				kv = append(kv, "data_type", "ARRAY")

@@ -74,8 +74,8 @@ func infoOf(t row.Type) typeInfo {
 	return typeInfo{}
 }
 
-// typeName is pg_type's of a type.
-func typeName(t row.Type) string {
+// TypeName is pg_type's of a type.
+func TypeName(t row.Type) string {
 	name := infoOf(t).name
 	if t.Kind == row.Array {
 		return "_" + name

@@ -225,6 +225,11 @@ func (s *Insert) write(p *printer) {
 	s.Query.write(p)
 }
 
+func (s *CallStatement) write(p *printer) {
+	p.words("CALL ")
+	s.Call.write(p)
+}
+
 func (t *TypeName) write(p *printer) {
 	p.words(quoteType(t.Name))
 	if t.Fields != "" {

@@ -132,12 +132,18 @@ type (
 		PrimaryKey  []string
 	}
 
-	// Insert adds rows to a table inside an actor.
+	// Insert adds rows to a table inside an actor, or events of a type to an actor.
 	Insert struct {
 		at
 		Table   Name
 		Columns []string
 		Query   *Query
+	}
+
+	// CallStatement is CALL f(…).
+	CallStatement struct {
+		at
+		Call *Call
 	}
 )
 
@@ -190,3 +196,4 @@ func (*CreateProjection) statement() {}
 func (*Drop) statement()             {}
 func (*CreateTable) statement()      {}
 func (*Insert) statement()           {}
+func (*CallStatement) statement()    {}

@@ -70,3 +70,4 @@ INSERT INTO t VALUES (1, 2), (3, NULL)
 INSERT INTO t (a, b) SELECT x, y FROM u
 SELECT "select", "A b", "q""uote", é, "Ünï" FROM "from"
 SELECT /* comment */ 1 -- and another
+CALL send('a/b', 'c', $1, 7)
