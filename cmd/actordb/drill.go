@@ -166,9 +166,15 @@ func printClusterDrill(w io.Writer, r *drill.ClusterReport, kept bool) {
 		r.Operations, r.Acknowledged, r.Read, r.Refused, r.Unknown, r.Repeated)
 	printChecks(w, r.Checks)
 	t := newTable(w)
-	t.AppendHeader(table.Row{"a node was", "times", "a shard without service", "ms: median", "max"})
+	t.AppendHeader(table.Row{"a node was", "times", "a shard without service", "ms: median", "max", "all level again, ms: max"})
 	for _, s := range r.Summary {
-		t.AppendRow(table.Row{s.Fault, s.Faults, s.Gaps, fmt.Sprintf("%.0f", s.MedianMS), fmt.Sprintf("%.0f", s.MaxMS)})
+		level := 0.0
+		for _, w := range r.Level {
+			if w.Fault == s.Fault {
+				level = max(level, w.MS)
+			}
+		}
+		t.AppendRow(table.Row{s.Fault, s.Faults, s.Gaps, fmt.Sprintf("%.0f", s.MedianMS), fmt.Sprintf("%.0f", s.MaxMS), fmt.Sprintf("%.0f", level)})
 	}
 	t.Render()
 	if len(r.Latencies) > 0 {

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -13,6 +14,7 @@ import (
 
 	"actordb/core"
 	"actordb/core/proc"
+	"actordb/core/shard"
 	"actordb/internal/node"
 	"actordb/internal/operator"
 	"actordb/net/client"
@@ -64,6 +66,7 @@ type shardStatus struct {
 	Slots    int           `json:"slots"`
 	Voters   []proc.NodeID `json:"voters"`
 	Learners []proc.NodeID `json:"learners"`
+	Behind   []string      `json:"behind"`     // members that are not level with the leader
 	Changed  core.Index    `json:"changed_at"` // the entry that made the group so, 0: it is as it was made
 	Moves    []string      `json:"moves"`      // under way
 }
@@ -77,7 +80,11 @@ func (c *clusterStatusCommand) Run() error {
 			if err != nil {
 				return fmt.Errorf("shard %d: %w", id, err)
 			}
-			list = append(list, statusOf(s))
+			lags, err := o.Lags(ctx, id)
+			if err != nil {
+				return fmt.Errorf("shard %d: %w", id, err)
+			}
+			list = append(list, statusOf(s, lags))
 		}
 		return nil
 	})
@@ -89,17 +96,25 @@ func (c *clusterStatusCommand) Run() error {
 	}
 	t := table.NewWriter()
 	t.SetOutputMirror(os.Stdout)
-	t.AppendHeader(table.Row{"shard", "slots", "voters on", "learners on", "moves under way"})
+	t.AppendHeader(table.Row{"shard", "slots", "voters on", "learners on", "behind", "moves under way"})
 	for _, s := range list {
-		t.AppendRow(table.Row{s.Shard, s.Slots, fmt.Sprint(s.Voters), fmt.Sprint(s.Learners), strings.Join(s.Moves, "; ")})
+		t.AppendRow(table.Row{s.Shard, s.Slots, fmt.Sprint(s.Voters), fmt.Sprint(s.Learners), strings.Join(s.Behind, "; "), strings.Join(s.Moves, "; ")})
 	}
 	t.Render()
 	return nil
 }
 
-func statusOf(s *operator.State) shardStatus {
-	x := shardStatus{Shard: s.Shard, Slots: len(s.Owns()), Changed: s.Roster.Index, Voters: []proc.NodeID{}, Learners: []proc.NodeID{}, Moves: []string{}}
+func statusOf(s *operator.State, lags []shard.Lag) shardStatus {
+	x := shardStatus{Shard: s.Shard, Slots: len(s.Owns()), Changed: s.Roster.Index, Voters: []proc.NodeID{}, Learners: []proc.NodeID{}, Behind: []string{}, Moves: []string{}}
 	for _, m := range s.Roster.Members {
+		i := slices.IndexFunc(lags, func(l shard.Lag) bool { return l.ID == m.ID })
+		switch {
+		case i < 0 || lags[i].Level():
+		case lags[i].Unheard:
+			x.Behind = append(x.Behind, fmt.Sprintf("node %d is not heard", m.Node))
+		default:
+			x.Behind = append(x.Behind, fmt.Sprintf("node %d lacks %d entries", m.Node, lags[i].Lacks))
+		}
 		if m.Learner {
 			x.Learners = append(x.Learners, m.Node)
 		} else {

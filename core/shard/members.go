@@ -222,11 +222,59 @@ func (s *Shard) stranger(id uint64, in *proc.Input) *peer {
 
 // Verbs of a Regroup, in its command's Type. The payload of VerbRegroup is the roster
 // that is wanted, whose Index is that of the roster it was thought up on; the answer's
-// Count is 1 when it is so. VerbRoster has no payload and is answered with a roster.
+// Count is 1 when it is so. VerbRoster has no payload and is answered with a roster,
+// VerbLags likewise with a Lag for each of its members (DecodeLags).
 const (
 	VerbRegroup = "regroup"
 	VerbRoster  = "roster"
+	VerbLags    = "lags"
 )
+
+// A Lag is how far a replica is behind its leader.
+type Lag struct {
+	ID      uint64
+	Lacks   uint64 // entries of the leader's log that it has not acknowledged
+	Unheard bool   // it has not been heard from for an election's time
+}
+
+// Level tells of a replica that has all but what is on its way.
+func (l *Lag) Level() bool { return !l.Unheard && l.Lacks < learnerLag }
+
+// lags encodes those of the group: u n, n × (u id  u lacks  u8 unheard).
+func (s *Shard) lags() []byte {
+	b := binary.AppendUvarint(nil, uint64(len(s.roster.Members)))
+	progress := make(map[uint64]tracker.Progress)
+	s.node.WithProgress(func(id uint64, _ raft.ProgressType, pr tracker.Progress) { progress[id] = pr })
+	last := uint64(s.journal.Last())
+	for _, m := range s.roster.Members {
+		l := Lag{ID: m.ID}
+		if pr := progress[m.ID]; m.ID != s.cfg.Replica {
+			l.Lacks, l.Unheard = last-min(last, pr.Match), !pr.RecentActive
+		}
+		b = binary.AppendUvarint(b, l.ID)
+		b = binary.AppendUvarint(b, l.Lacks)
+		b = append(b, flag(l.Unheard))
+	}
+	return b
+}
+
+// DecodeLags reads the answer to VerbLags.
+func DecodeLags(b []byte) ([]Lag, error) {
+	f := fields{b: b}
+	n := f.uvarint()
+	if n > ReplicasMax {
+		f.fail()
+		n = 0
+	}
+	list := make([]Lag, n)
+	for i := range list {
+		list[i] = Lag{ID: f.uvarint(), Lacks: f.uvarint(), Unheard: f.flag()}
+	}
+	if err := f.end(); err != nil {
+		return nil, fmt.Errorf("%w: lags: %w", ErrRoster, err)
+	}
+	return list, nil
+}
 
 const (
 	markRegrouped proc.Mark = "shard.group-changed"
@@ -247,7 +295,7 @@ func (s *Shard) regroupDoor(c *core.Command) (core.Code, string) {
 		return core.CodeNotPermitted, "only operators change groups"
 	case s.cfg.Locate == nil:
 		return core.CodeMalformed, "this group cannot change"
-	case c.Type == VerbRoster:
+	case c.Type == VerbRoster, c.Type == VerbLags:
 		return core.CodeNone, ""
 	case c.Type != VerbRegroup:
 		return core.CodeMalformed, clip("no such verb of a regroup: " + c.Type)
@@ -261,9 +309,13 @@ func (s *Shard) regroupDoor(c *core.Command) (core.Code, string) {
 // regroupAsked answers a Regroup. What is under way is told as overloaded: gateways ask again.
 func (s *Shard) regroupAsked(p *pending) {
 	c := &p.command
-	if c.Type == VerbRoster {
+	if c.Type != VerbRegroup {
+		told := s.roster.Append(nil)
+		if c.Type == VerbLags {
+			told = s.lags()
+		}
 		s.reads = append(s.reads, read{pending: p, answer: core.Answer{Session: c.Session, Number: c.Number, Kind: c.Kind,
-			Status: core.Accepted, Timestamp: s.clock, State: s.roster.Append(nil)}})
+			Status: core.Accepted, Timestamp: s.clock, State: told}})
 		return
 	}
 	want, err := DecodeRoster(c.Payload)

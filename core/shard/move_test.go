@@ -141,6 +141,7 @@ func FuzzMove(f *testing.F) {
 	f.Add(m.Append(nil))
 	r := Roster{Index: 4, Highest: 9, Members: []Member{{1, 1, false}, {9, 4, true}}}
 	f.Add(r.Append(nil))
+	f.Add([]byte{2, 1, 0, 0, 9, 0x81, 1, 1})
 	f.Add((&Imported{ID: 4, Next: 9, Reached: 77, Last: true}).encode(nil))
 	placement, err := Spread([]proc.Addr{{}, {}})
 	if err != nil {
@@ -162,6 +163,9 @@ func FuzzMove(f *testing.F) {
 				t.Fatalf("%+v became %+v, %v", r, again, err)
 			}
 		} else if !errors.Is(err, ErrRoster) {
+			t.Fatal(err)
+		}
+		if _, err := DecodeLags(b); err != nil && !errors.Is(err, ErrRoster) {
 			t.Fatal(err)
 		}
 		if h, err := DecodeHolding(placement, b); err == nil {

@@ -78,6 +78,7 @@ type ClusterReport struct {
 	Faults      map[string]int `json:"faults"`
 	Gaps        []Gap          `json:"gaps"` // one for each fault and shard
 	Summary     []GapSummary   `json:"summary"`
+	Level       []LevelWait    `json:"level,omitempty"`     // after each fault
 	Latencies   []Latency      `json:"latencies,omitempty"` // with Moves
 	WallSeconds float64        `json:"wall_seconds"`
 }
@@ -90,6 +91,15 @@ type Gap struct {
 	At    float64 `json:"at_s"`
 	MS    float64 `json:"ms"`
 	Led   bool    `json:"led"` // the node led the shard, as far as the gap tells: no write for 100 ms
+}
+
+// A LevelWait is how long after a fault was taken back all replicas of all shards had what
+// their leaders have, but for what was on its way. Until then the next fault waits: with
+// two replicas of three behind, the loss of the third is no single fault.
+type LevelWait struct {
+	Fault string  `json:"fault"`
+	MS    float64 `json:"ms"`
+	Most  uint64  `json:"entries"` // that a replica lacked when it was first looked at
 }
 
 // A GapSummary is over the gaps of one kind of fault, of shards whose leader was
@@ -444,6 +454,9 @@ func (c *cluster) strike(ctx context.Context, n int) error {
 	x.to = time.Since(c.epoch) // before the next fault's own gap
 	c.strikes = append(c.strikes, x)
 	if err == nil {
+		err = c.level(ctx, fault)
+	}
+	if err == nil {
 		err = c.rested(ctx)
 	}
 	return err
@@ -508,6 +521,38 @@ func (c *cluster) settle(ctx context.Context) error {
 			}
 		}
 	}
+	return nil
+}
+
+// level waits until no replica is behind.
+func (c *cluster) level(ctx context.Context, fault string) error {
+	if c.changing == nil {
+		if err := c.beginChanging(ctx); err != nil {
+			return err
+		}
+	}
+	began := time.Now()
+	wait := LevelWait{Fault: fault}
+	ctx, cancel := context.WithTimeoutCause(ctx, patience, fmt.Errorf("not all replicas are level %s after all nodes are back", patience))
+	defer cancel()
+	for i := 0; i < c.cfg.Shards; {
+		lags, err := c.changing.operator.Lags(ctx, core.ShardID(i))
+		if err != nil {
+			return &Fault{fmt.Sprintf("shard %d: %v", i, err)}
+		}
+		most, level := uint64(0), true
+		for k := range lags {
+			most, level = max(most, lags[k].Lacks), level && lags[k].Level()
+		}
+		wait.Most = max(wait.Most, most)
+		if level {
+			i++
+		} else if err := sleep(ctx, 10*time.Millisecond); err != nil {
+			return &Fault{fmt.Sprintf("shard %d: %v: %+v", i, context.Cause(ctx), lags)}
+		}
+	}
+	wait.MS = ms(time.Since(began))
+	c.out.Level = append(c.out.Level, wait)
 	return nil
 }
 

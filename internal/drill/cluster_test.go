@@ -39,6 +39,9 @@ func TestClusterDrill(t *testing.T) {
 	if r.Verdict != checkers.Pass || len(r.Checks) != 9 || struck != told || struck == 0 || r.Kills == 0 {
 		t.Errorf("%s by %d checks, %d faults, %d told, %d kills", r.Verdict, len(r.Checks), struck, told, r.Kills)
 	}
+	if len(r.Level) != struck {
+		t.Errorf("replicas were level %d times, after %d faults", len(r.Level), struck)
+	}
 	if len(r.Gaps) != 2*struck {
 		t.Errorf("%d gaps of %d faults and 2 shards", len(r.Gaps), struck)
 	}

@@ -72,6 +72,16 @@ func (o *Operator) Look(ctx context.Context, id core.ShardID) (*State, error) {
 	return s, err
 }
 
+// Lags asks a shard's leader how far each of its replicas is behind, and whether it is
+// heard from.
+func (o *Operator) Lags(ctx context.Context, id core.ShardID) ([]shard.Lag, error) {
+	a, err := o.ask(ctx, id, core.Regroup, shard.VerbLags, nil)
+	if err != nil {
+		return nil, err
+	}
+	return shard.DecodeLags(a.State)
+}
+
 // Move moves slots, all of which the source must own.
 func (o *Operator) Move(ctx context.Context, from, to core.ShardID, slots []core.Slot) error {
 	if len(slots) == 0 {
