@@ -178,6 +178,19 @@ func (a *asker) query(now proc.Now, out *proc.Effects) {
 	a.begin(now, s, out)
 }
 
+// insist asks a question that has just been answered again, at once: what was promoted for it is
+// still being built then.
+func (a *asker) insist(now proc.Now, q *question, out *proc.Effects) {
+	if q == nil || a.run.control.Stopped() || len(a.notes.answers) >= answersMax || a.rand.IntN(2) == 0 {
+		return
+	}
+	s := &asking{question: q, ask: wire.Ask{Text: q.text(asOfTime{})}}
+	for _, x := range q.params {
+		s.ask.Params = append(s.ask.Params, wire.Param{Text: x})
+	}
+	a.begin(now, s, out)
+}
+
 // subscribe begins a subscription, or goes on with one.
 func (a *asker) subscribe(now proc.Now, out *proc.Effects) {
 	var c *chain
@@ -249,7 +262,7 @@ func (a *asker) take(now proc.Now, p *wire.Reply, out *proc.Effects) {
 			a.say(s, true, out)
 		default:
 			s.next++
-			a.took(s, p, out)
+			a.took(now, s, p, out)
 			if !s.slow && p.What != wire.ReplyDone && p.What != wire.ReplyError {
 				s.due = now.Mono + askerAgain
 				a.say(s, false, out)
@@ -259,7 +272,7 @@ func (a *asker) take(now proc.Now, p *wire.Reply, out *proc.Effects) {
 	}
 }
 
-func (a *asker) took(s *asking, p *wire.Reply, out *proc.Effects) {
+func (a *asker) took(now proc.Now, s *asking, p *wire.Reply, out *proc.Effects) {
 	switch p.What {
 	case wire.ReplyHead:
 		for _, c := range p.Columns {
@@ -281,6 +294,7 @@ func (a *asker) took(s *asking, p *wire.Reply, out *proc.Effects) {
 			a.notes.answers = append(a.notes.answers, answered{s.question, s.at, s.clock, s.ask.AtLeast, s.ask.Exact, p.Cut, s.rows})
 		}
 		a.leave(s, out)
+		a.insist(now, s.question, out)
 	case wire.ReplyError:
 		if a.notes.refused[p.Error.State]++; p.Error.State == "42P07" {
 			a.declared++ // somebody else was first
