@@ -106,13 +106,15 @@ race:
 analyze:
 	$(GO) test -count=1 ./internal/arch
 
+# FUZZERS targets at once, each for FUZZ on a processor of its own.
+FUZZERS ?= 2
+
 fuzz: analyze
 	@git grep -l '^func Fuzz' -- '*_test.go' | while read -r file; do \
-	  for target in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' "$$file"); do \
-	    echo "== $$target ($$(dirname "$$file"))"; \
-	    $(GO) test -run='^$$' -fuzz="^$$target\$$" -fuzztime=$(FUZZ) "./$$(dirname "$$file")"; \
-	  done; \
-	done
+	  sed -n "s|^func \(Fuzz[A-Za-z0-9_]*\)(.*|\1 ./$$(dirname "$$file")|p" "$$file"; \
+	done | xargs -n 2 -P $(FUZZERS) bash -c 'status=0; \
+	  said=$$($(GO) test -run="^$$" -fuzz="^$$0\$$" -parallel=1 -fuzztime=$(FUZZ) "$$1" 2>&1) || status=$$?; \
+	  echo "== $$0 ($$1)"; echo "$$said" | tail -n 40; exit $$status'
 
 audit: build
 	$(BIN) sim audit --seeds 50
