@@ -27,6 +27,7 @@ type clusterCommands struct {
 	Run    clusterRunCommand    `cmd:"" help:"Run all nodes of a cluster on this machine, each in a process of its own, to try it out."`
 	Status clusterStatusCommand `cmd:"" help:"Where slots and replicas are."`
 	Move   clusterMoveCommand   `cmd:"" help:"Move slots, with their actors, from one shard to another while both serve."`
+	Invite clusterInviteCommand `cmd:"" help:"Let one machine become a node, by a token that is good once."`
 	Join   clusterJoinCommand   `cmd:"" help:"Make the directory of one more node."`
 	Enlist clusterEnlistCommand `cmd:"" help:"Take a node's replicas into their groups."`
 	Drain  clusterDrainCommand  `cmd:"" help:"Take a node's replicas out of their groups."`

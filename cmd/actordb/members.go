@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,7 +14,6 @@ import (
 	"actordb/core"
 	"actordb/core/proc"
 	"actordb/core/shard"
-	"actordb/internal/node"
 	"actordb/internal/operator"
 	"actordb/net/client"
 	"actordb/net/tlsnet"
@@ -207,34 +205,6 @@ func slotsOf(text string) (map[core.Slot]bool, error) {
 		}
 	}
 	return slots, nil
-}
-
-type clusterJoinCommand struct {
-	Dir  string `required:"" placeholder:"DIR" help:"What cluster create made, with the authority."`
-	Addr string `required:"" placeholder:"HOST:PORT" help:"Where the new node will listen."`
-}
-
-func (clusterJoinCommand) Help() string {
-	return `Makes the directory of one more node, with its certificate, and writes where it listens into the other nodes' directories that stand beside it.
-Where nodes run elsewhere, carry the cluster.json of the new directory to theirs: a running node takes it.
-
-Example:
-
-    actordb cluster join --dir trio --addr 127.0.0.1:7430
-    actordb serve --dir trio/node-4
-    actordb cluster enlist --target 127.0.0.1:7400 --identity trio/client --node 4
-    actordb cluster drain --target 127.0.0.1:7410 --identity trio/client --node 1`
-}
-
-// Run implements the command.
-func (c *clusterJoinCommand) Run() error {
-	made := node.NewCluster{Dir: c.Dir}
-	n, err := made.AddNode(c.Addr)
-	if err != nil {
-		return usage("%w", err)
-	}
-	fmt.Printf("actordb serve --dir %s    # node %d, at %s; then: actordb cluster enlist --node %d\n", quoted(filepath.Clean(made.NodeDir(n))), n, c.Addr, n)
-	return nil
 }
 
 type clusterEnlistCommand struct {

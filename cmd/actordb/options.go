@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"actordb/internal/admission"
 	"actordb/internal/testbed"
 	"actordb/net/tlsnet"
 	"actordb/sim"
@@ -31,7 +32,7 @@ func defaults() kong.Vars {
 	o := testbed.Options{}.WithDefaults()
 	return kong.Vars{"faults": o.Faults, "nodes": strconv.Itoa(o.Nodes), "clients": strconv.Itoa(o.Clients),
 		"duration": o.Duration.String(), "think": o.Think.String(),
-		"ttl": tlsnet.CertificateLifetimeMax.String()}
+		"ttl": tlsnet.CertificateLifetimeMax.String(), "tokenttl": admission.TTLMax.String()}
 }
 
 // options checks the flags. The error is one of usage.

@@ -91,15 +91,16 @@ internal/inspect:       core core/actor core/journal core/shard internal/datadir
 internal/verify:        core core/actor core/journal core/shard disk disk/osfile internal/datadir internal/history
 internal/node:          net/pgwire core/feed core/query core/journal disk/kvfile disk/pgkv disk/sqlitekv internal/observe . core/control disk/memkv internal/datadir disk core/proc core core/actor core/shard core/gateway net/wire net/tlsnet net/client net/rpc net/rpc/actordbv1 net/rpc/actordbv1/actordbv1connect connectrpc.com/connect golang.org/x/net/netutil internal/host disk/osfile disk/pebblekv disk/losefs checkers workloads
 internal/nodetest:      internal/node disk core/proc core core/shard core/gateway disk/osfile disk/pebblekv checkers workloads
+internal/admission:     core/proc internal/datadir internal/node net/tlsnet
 internal/operator:      core core/proc core/shard net/client
-internal/drill:         . internal/operator core core/actor core/control core/journal core/proc core/shard net/client net/tlsnet disk disk/losefs disk/osfile internal/datadir internal/history internal/host internal/node internal/verify checkers workloads
+internal/drill:         . internal/admission internal/operator core core/actor core/control core/journal core/proc core/shard net/client net/tlsnet disk disk/losefs disk/osfile internal/datadir internal/history internal/host internal/node internal/verify checkers workloads
 internal/backup:        net/client net/tlsnet core core/proc core/actor core/journal core/shard disk disk/osfile internal/datadir internal/history internal/verify internal/inspect internal/node github.com/cespare/xxhash/v2
 internal/olddata:       core core/journal internal/node internal/inspect internal/verify disk/pebblekv
 internal/slt:           checkers/relational core/row core/sql/lower core/sql/parse core/sql/plan core/sql/sqlerr core/sql/tree core/zset github.com/jackc/pgx/v5/pgconn modernc.org/sqlite
 internal/load:          github.com/HdrHistogram/hdrhistogram-go golang.org/x/sys/unix
 internal/bench:         core core/actor net/client net/tlsnet checkers workloads internal/load
 experiments:            checkers internal/testbed internal/viewcheck sim/fault gonum.org/v1/gonum/stat/distuv internal/datadir core/sql/parse core/sql/tree core/view internal/viewtest workloads/nexmark . internal/load internal/bench core core/proc core/actor core/shard net/wire net/client net/tlsnet disk disk/memkv disk/simfile disk/osfile internal/host internal/node gonum.org/v1/gonum/stat
-cmd/actordb:            core/shard internal/operator core/row net/wire github.com/peterh/liner . internal/load internal/bench experiments internal/host core/control core/proc core/actor net/client net/tlsnet internal/node disk/osfile disk disk/pebblekv internal/backup internal/datadir internal/drill internal/history internal/inspect internal/verify internal/testbed experiments/mutants workloads checkers sim sim/fault core github.com/alecthomas/kong github.com/schollz/progressbar/v3 github.com/jedib0t/go-pretty/v6/... golang.org/x/term
+cmd/actordb:            internal/admission core/shard internal/operator core/row net/wire github.com/peterh/liner . internal/load internal/bench experiments internal/host core/control core/proc core/actor net/client net/tlsnet internal/node disk/osfile disk disk/pebblekv internal/backup internal/datadir internal/drill internal/history internal/inspect internal/verify internal/testbed experiments/mutants workloads checkers sim sim/fault core github.com/alecthomas/kong github.com/schollz/progressbar/v3 github.com/jedib0t/go-pretty/v6/... golang.org/x/term
 internal/tools/unsimulated:
 examples/primarybackup: disk core/proc sim sim/fault net/simnet
 

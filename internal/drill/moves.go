@@ -2,12 +2,16 @@ package drill
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net"
 	"path/filepath"
 	"slices"
 	"time"
 
 	"actordb/core"
+	"actordb/core/proc"
+	"actordb/internal/admission"
 	"actordb/internal/operator"
 	"actordb/net/client"
 	"actordb/net/tlsnet"
@@ -128,11 +132,11 @@ func (c *cluster) join(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	id, err := c.made.AddNode(front.addr())
+	dir, id, err := c.admit(ctx, front.addr())
 	if err != nil {
 		return err
 	}
-	m := &member{id: id, front: front, from: map[int]*proxy{}, dir: c.made.NodeDir(id),
+	m := &member{id: id, front: front, from: map[int]*proxy{}, dir: dir,
 		undo: filepath.Join(c.cfg.Dir, fmt.Sprintf("undo-%d", id)), log: filepath.Join(c.cfg.Dir, fmt.Sprintf("node-%d.log", id))}
 	if err := os.MkdirAll(m.undo, 0o700); err != nil {
 		return err
@@ -147,6 +151,28 @@ func (c *cluster) join(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// admit makes the directory of one more node by a token, as its machine would.
+func (c *cluster) admit(ctx context.Context, addr string) (dir string, id proc.NodeID, err error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", 0, err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	ended := make(chan error, 1)
+	go func() { ended <- (&admission.Reception{Made: &c.made}).Serve(ctx, l) }()
+	defer func() {
+		cancel()
+		err = errors.Join(err, <-ended)
+	}()
+	token, err := admission.Invite(&c.made, addr, l.Addr().String(), time.Minute, time.Now())
+	if err != nil {
+		return "", 0, err
+	}
+	dir = filepath.Join(c.cfg.Dir, "joined")
+	m, err := admission.Join(ctx, token, dir, nil)
+	return dir, m.Node, err
 }
 
 // latencies are those of the probes at rest, and while something was changed.

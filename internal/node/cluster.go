@@ -145,58 +145,85 @@ func (c *Config) located(id core.ShardID, replica uint64, node proc.NodeID) shar
 	return shard.Replica{ID: replica, Addr: control.ShardAt(node, int(id)), Peer: c.clusterPeers() + fmt.Sprint(node)}
 }
 
-// AddNode makes the directory of a node that is to join a cluster, beside those that
-// Create made, and tells the others' directories where it will listen.
-func (c *NewCluster) AddNode(addr string) (proc.NodeID, error) {
+// A Place in a cluster is what one more node needs to know of it.
+type Place struct {
+	Member  datadir.Member    // its number, and where it will listen
+	Host    string            // of that
+	First   *datadir.Identity // of a node that the cluster was made of
+	Cluster *datadir.Cluster  // with the new member
+	CA      *tlsnet.CA
+}
+
+// Next is the place of one more node, which will listen at addr. It is taken with Take.
+func (c *NewCluster) Next(addr string) (*Place, error) {
 	first := c.NodeDir(1)
 	cluster, err := datadir.ReadCluster(first)
 	if err == nil && cluster == nil {
 		err = fmt.Errorf("%s: no cluster was made there", c.Dir)
 	}
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	old, err := datadir.Read(first)
-	if err != nil {
-		return 0, err
+	p := &Place{Cluster: cluster}
+	if p.First, err = datadir.Read(first); err != nil {
+		return nil, err
 	}
-	host, _, err := net.SplitHostPort(addr)
+	p.Host, _, err = net.SplitHostPort(addr)
 	switch {
 	case err != nil:
-		return 0, fmt.Errorf("%s: %w; want host:port", addr, err)
-	case len(old.Members) < 3:
-		return 0, fmt.Errorf("a cluster of %d nodes keeps its members: only one of three or more can be joined", len(old.Members))
+		return nil, fmt.Errorf("%s: %w; want host:port", addr, err)
+	case len(p.First.Members) < 3:
+		return nil, fmt.Errorf("a cluster of %d nodes keeps its members: only one of three or more can be joined", len(p.First.Members))
 	case len(cluster.Nodes) >= datadir.NodesMax:
-		return 0, fmt.Errorf("the cluster has had %d nodes, the limit is %d", len(cluster.Nodes), datadir.NodesMax)
+		return nil, fmt.Errorf("the cluster has had %d nodes, the limit is %d", len(cluster.Nodes), datadir.NodesMax)
 	}
-	ca, err := tlsnet.LoadCA(filepath.Join(c.Dir, datadir.AuthorityDir))
+	if p.CA, err = tlsnet.LoadCA(filepath.Join(c.Dir, datadir.AuthorityDir)); err != nil {
+		return nil, err
+	}
+	p.Member = datadir.Member{Node: cluster.Nodes[len(cluster.Nodes)-1].Node + 1, Addr: addr}
+	cluster.Nodes = append(cluster.Nodes, p.Member)
+	return p, nil
+}
+
+// Take tells the nodes' directories that stand here of the new member.
+func (c *NewCluster) Take(p *Place) error {
+	for i := range p.Cluster.Nodes {
+		other := c.NodeDir(p.Cluster.Nodes[i].Node)
+		if _, missing := os.Stat(other); missing == nil {
+			if err := p.Cluster.Write(other); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// AddNode makes the directory of a node that is to join a cluster, beside those that
+// Create made, and tells the others' directories where it will listen.
+func (c *NewCluster) AddNode(addr string) (proc.NodeID, error) {
+	p, err := c.Next(addr)
 	if err != nil {
 		return 0, err
 	}
-	m := datadir.Member{Node: cluster.Nodes[len(cluster.Nodes)-1].Node + 1, Addr: addr}
-	cluster.Nodes = append(cluster.Nodes, m)
-	id, err := datadir.Fresh(m.Node, old.Shards)
+	m := p.Member
+	id, err := datadir.Fresh(m.Node, p.First.Shards)
 	if err != nil {
 		return 0, err
 	}
-	id.Cluster, id.Members = old.Cluster, old.Members
+	id.Cluster, id.Members = p.First.Cluster, p.First.Members
 	dir := c.NodeDir(m.Node)
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		return 0, err
 	}
-	svid, err := ca.Issue(tlsnet.NodeID(ca.TrustDomain(), m.Node), tlsnet.CertificateLifetimeMax, host)
+	svid, err := p.CA.Issue(tlsnet.NodeID(p.CA.TrustDomain(), m.Node), tlsnet.CertificateLifetimeMax, p.Host)
 	if err == nil {
-		err = tlsnet.SaveIdentity(filepath.Join(dir, datadir.OwnIdentityDir), svid, ca.Bundle())
+		err = tlsnet.SaveIdentity(filepath.Join(dir, datadir.OwnIdentityDir), svid, p.CA.Bundle())
 	}
 	if err == nil {
 		err = id.Write(dir)
 	}
-	for i := range cluster.Nodes {
-		if other := c.NodeDir(cluster.Nodes[i].Node); err == nil {
-			if _, missing := os.Stat(other); missing == nil {
-				err = cluster.Write(other)
-			}
-		}
+	if err == nil {
+		err = c.Take(p)
 	}
 	return m.Node, err
 }

@@ -112,6 +112,20 @@ func (ca *CA) GetX509BundleForTrustDomain(td spiffeid.TrustDomain) (*x509bundle.
 // are names and addresses of a node for those who know servers by them, as HTTP
 // does; ActorDB itself does not look at them.
 func (ca *CA) Issue(id string, ttl time.Duration, hosts ...string) (*x509svid.SVID, error) {
+	public, key, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		return nil, fmt.Errorf("tlsnet: issue %s: %w", id, err)
+	}
+	svid, err := ca.issue(id, public, ttl, hosts)
+	if err != nil {
+		return nil, err
+	}
+	svid.PrivateKey = key
+	return svid, nil
+}
+
+// issue makes a certificate for a key.
+func (ca *CA) issue(id string, public ed25519.PublicKey, ttl time.Duration, hosts []string) (*x509svid.SVID, error) {
 	who, err := spiffeid.FromString(id)
 	if err != nil {
 		return nil, fmt.Errorf("tlsnet: issue %q: %w", id, err)
@@ -155,7 +169,11 @@ func (ca *CA) Issue(id string, ttl time.Duration, hosts ...string) (*x509svid.SV
 			return nil, fmt.Errorf("tlsnet: issue %s: %.80q is neither a host name nor an address", id, h)
 		}
 	}
-	return ca.sign(who, template)
+	cert, err := ca.sign(id, public, template)
+	if err != nil {
+		return nil, err
+	}
+	return &x509svid.SVID{ID: who, Certificates: []*x509.Certificate{cert}}, nil
 }
 
 // hostName is a DNS name without a wildcard (RFC 1123, section 2.1).
@@ -163,11 +181,7 @@ var hostName = regexp.MustCompile(`^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0
 
 const hostsMax = 16
 
-func (ca *CA) sign(id spiffeid.ID, template *x509.Certificate) (*x509svid.SVID, error) {
-	public, key, err := ed25519.GenerateKey(rand.Reader)
-	if err != nil {
-		return nil, fmt.Errorf("tlsnet: issue %s: %w", id, err)
-	}
+func (ca *CA) sign(id string, public ed25519.PublicKey, template *x509.Certificate) (*x509.Certificate, error) {
 	ca.mu.Lock()
 	parent, parentKey := ca.authorities[0], ca.key
 	ca.mu.Unlock()
@@ -183,7 +197,7 @@ func (ca *CA) sign(id spiffeid.ID, template *x509.Certificate) (*x509svid.SVID, 
 	if err != nil {
 		return nil, fmt.Errorf("tlsnet: issue %s: %w", id, err)
 	}
-	return &x509svid.SVID{ID: id, Certificates: []*x509.Certificate{cert}, PrivateKey: key}, nil
+	return cert, nil
 }
 
 const authorityFile = "authority.pem"

@@ -58,15 +58,16 @@ func reasons() map[string]string {
 		"net/pgwire":       "the face for PostgreSQL's clients",
 		"net/client":       "the client package for programs outside",
 
-		"internal/history":  "reads a directory without the engine, to judge it",
-		"internal/verify":   "judges a directory",
-		"internal/operator": "asks a running cluster to move slots and change members",
-		"internal/inspect":  "shows a directory",
-		"internal/backup":   "copies a directory",
-		"workloads/nexmark": "events and queries of a benchmark",
-		"internal/load":     "drives a node from outside",
-		"internal/bench":    "measures a node from outside",
-		"internal/drill":    "kills a node from outside",
+		"internal/history":   "reads a directory without the engine, to judge it",
+		"internal/verify":    "judges a directory",
+		"internal/admission": "lets a machine join by a token, over TLS",
+		"internal/operator":  "asks a running cluster to move slots and change members",
+		"internal/inspect":   "shows a directory",
+		"internal/backup":    "copies a directory",
+		"workloads/nexmark":  "events and queries of a benchmark",
+		"internal/load":      "drives a node from outside",
+		"internal/bench":     "measures a node from outside",
+		"internal/drill":     "kills a node from outside",
 	}
 }
 
