@@ -29,7 +29,7 @@ type serveCommand struct {
 	Identity string `placeholder:"DIR" help:"The node's identity.pem: its key, its certificate, the authorities to trust. It is read again when it is renewed. Left out, DIR/identity of a node that cluster create made."`
 	Dag      string `placeholder:"FILE" help:"The process network, as dag.jsonnet; left out, the program's own (actordb dag print)."`
 	Listen   string `placeholder:"HOST:PORT" help:"Where to accept connections; port 0: a free one. Left out: where DIR/cluster.json says, or 127.0.0.1:7400."`
-	Web      string `placeholder:"HOST:PORT" help:"Where to answer HTTPS, such as 127.0.0.1:7401: commands by gRPC, connect and JSON (docs/rpc.md), /healthz, /readyz, /metrics. For clients with a certificate, as everything. Left out: nowhere."`
+	Web      string `placeholder:"HOST:PORT" help:"Where to answer HTTPS, such as 127.0.0.1:7401: commands by gRPC, connect and JSON (docs/rpc.md), SQL and subscriptions with JSON (docs/rest.md), /healthz, /readyz, /metrics. For clients with a certificate, as everything. Left out: nowhere."`
 	Postgres string `placeholder:"HOST:PORT" help:"Where to answer PostgreSQL's clients, such as 127.0.0.1:5432: psql, pgx and others, with a certificate. Left out: nowhere."`
 	Shards   int    `placeholder:"N" help:"Fixed when a directory is made. Left out, a new one gets those of --dag, or one for two processors."`
 	Log      string `default:"auto" enum:"auto,text,json" help:"Form of the log on standard error: text, json, or auto: text on a terminal."`

@@ -85,11 +85,12 @@ internal/host:          core/proc disk golang.org/x/sys/unix
 internal/observe:       core/proc disk internal/host net/tlsnet github.com/prometheus/client_golang/...
 net/client:             core core/row core/proc core/actor net/wire net/tlsnet
 net/pgwire:             core core/row core/sql/pgcat core/sql/parse core/sql/sqlerr core/sql/tree net/client net/tlsnet net/wire github.com/jackc/pgx/v5/pgproto3 github.com/jackc/pgx/v5/pgtype
+net/rest:               core core/row core/sql/parse core/sql/sqlerr net/client net/tlsnet net/wire
 internal/datadir:       core core/proc disk/osfile
 internal/history:       core core/seal core/journal core/actor core/shard disk disk/pebblekv
 internal/inspect:       core core/actor core/journal core/shard internal/datadir internal/history
 internal/verify:        core core/actor core/journal core/shard disk disk/osfile internal/datadir internal/history
-internal/node:          net/pgwire core/feed core/query core/journal disk/kvfile disk/pgkv disk/sqlitekv internal/observe . core/control disk/memkv internal/datadir disk core/proc core core/actor core/shard core/gateway net/wire net/tlsnet net/client net/rpc net/rpc/actordbv1 net/rpc/actordbv1/actordbv1connect connectrpc.com/connect golang.org/x/net/netutil internal/host disk/osfile disk/pebblekv disk/losefs checkers workloads
+internal/node:          net/pgwire net/rest core/feed core/query core/journal disk/kvfile disk/pgkv disk/sqlitekv internal/observe . core/control disk/memkv internal/datadir disk core/proc core core/actor core/shard core/gateway net/wire net/tlsnet net/client net/rpc net/rpc/actordbv1 net/rpc/actordbv1/actordbv1connect connectrpc.com/connect golang.org/x/net/netutil internal/host disk/osfile disk/pebblekv disk/losefs checkers workloads
 internal/nodetest:      internal/node disk core/proc core core/shard core/gateway disk/osfile disk/pebblekv checkers workloads
 internal/admission:     core/proc internal/datadir internal/node net/tlsnet
 internal/operator:      core core/proc core/shard net/client

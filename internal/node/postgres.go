@@ -37,17 +37,23 @@ func listenPostgres(cfg *ServeConfig) (*pgFace, error) {
 }
 
 // start serves the node's SQL.
-func (f *pgFace) start(n *Node, l *locals, self proc.NodeID, domain string) {
+func (f *pgFace) start(dial dialer) {
 	if f == nil {
 		return
 	}
+	f.server = pgwire.Serve(pgwire.Config{Listener: f.listener, Door: f.door, Log: f.log, Dial: dial})
+}
+
+// dialer makes a client of the node, within its own process, for a peer of one of its faces.
+type dialer func(ctx context.Context, who tlsnet.Identity) (*client.Client, error)
+
+func (l *locals) dialer(n *Node, self proc.NodeID, domain string) dialer {
 	node := tlsnet.Identity{ID: tlsnet.NodeID(domain, self), Node: self}
-	f.server = pgwire.Serve(pgwire.Config{Listener: f.listener, Door: f.door, Log: f.log,
-		Dial: func(ctx context.Context, who tlsnet.Identity) (*client.Client, error) {
-			return client.Dial(ctx, client.Config{Addrs: []string{"this node"}, Connect: func(context.Context, string) (client.Link, error) {
-				return l.connect(n, node, who.ID), nil
-			}})
+	return func(ctx context.Context, who tlsnet.Identity) (*client.Client, error) {
+		return client.Dial(ctx, client.Config{Addrs: []string{"this node"}, Connect: func(context.Context, string) (client.Link, error) {
+			return l.connect(n, node, who.ID), nil
 		}})
+	}
 }
 
 func (f *pgFace) close() error {

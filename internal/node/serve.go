@@ -104,8 +104,9 @@ func Serve(cfg ServeConfig) (*Server, error) {
 			Operators: []core.Principal{core.Principal(tlsnet.ClientID(domain, AdminClient)), core.Principal(tlsnet.ClientID(domain, DevClient))},
 			Network:   cfg.Network, Observe: s.Metrics.Observer, Remote: carriers{s.Net, s.web, local},
 			Listen: func(n *Node) error {
-				s.web.start(n, s.Metrics.Handler(), reporter)
-				s.pg.start(n, local, s.Net.Node(), domain)
+				dial := local.dialer(n, s.Net.Node(), domain)
+				s.web.start(n, s.Metrics.Handler(), reporter, dial)
+				s.pg.start(dial)
 				return s.Net.Start(n)
 			},
 		})

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/net/netutil"
 
 	"actordb/core/proc"
+	"actordb/net/rest"
 	"actordb/net/rpc"
 	"actordb/net/tlsnet"
 )
@@ -31,12 +32,13 @@ const (
 	webShutdownTime = 2 * time.Second
 )
 
-// web is a node's HTTP listener: commands for other languages, health, metrics, all
+// web is a node's HTTP listener: commands for other languages, SQL, health, metrics, all
 // behind mutual TLS.
 type web struct {
 	listener   net.Listener
 	door       *tlsnet.Web
 	dispatcher *rpc.Dispatcher // once it runs
+	rest       *rest.Server    // likewise
 	server     *http.Server
 	served     chan struct{}
 	log        *slog.Logger
@@ -59,7 +61,7 @@ func listenWeb(cfg *ServeConfig) (*web, error) {
 }
 
 // start serves the node.
-func (w *web) start(n *Node, metrics http.Handler, report *reporter) {
+func (w *web) start(n *Node, metrics http.Handler, report *reporter, dial dialer) {
 	if w == nil {
 		return
 	}
@@ -68,6 +70,8 @@ func (w *web) start(n *Node, metrics http.Handler, report *reporter) {
 	}})
 	routes := http.NewServeMux()
 	routes.Handle(rpc.NewHandler(w.dispatcher, w.door.Judge))
+	w.rest = rest.New(rest.Config{Judge: w.door.Judge, Dial: dial})
+	routes.Handle(rest.Prefix, w.rest)
 	routes.Handle("GET /healthz", w.judged(func(rw http.ResponseWriter, _ *http.Request) { fmt.Fprintln(rw, "ok") }))
 	routes.Handle("GET /readyz", w.judged(func(rw http.ResponseWriter, _ *http.Request) { ready(rw, n) }))
 	routes.Handle("GET /metrics", w.judged(metrics.ServeHTTP))
@@ -141,6 +145,7 @@ func (w *web) close() error {
 		return w.listener.Close()
 	}
 	w.dispatcher.Close()
+	w.rest.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), webShutdownTime)
 	defer cancel()
 	err := w.server.Shutdown(ctx)

@@ -56,6 +56,7 @@ func reasons() map[string]string {
 		"net/tlsnet":       "sockets and certificates",
 		"net/rpc":          "the HTTP face",
 		"net/pgwire":       "the face for PostgreSQL's clients",
+		"net/rest":         "the face for HTTP and JSON",
 		"net/client":       "the client package for programs outside",
 
 		"internal/history":   "reads a directory without the engine, to judge it",
