@@ -139,8 +139,13 @@ func (s *settings) drawSQL(r *rand.Rand, o *Options, few bool) {
 	if s.askers == 0 {
 		return
 	}
-	if r.IntN(8) > 0 {
-		s.shard.CompactKeep = 0 // what is compacted cannot be asked for
+	if r.IntN(3) > 0 {
+		s.shard.CompactKeep = 0 // what is compacted cannot be asked for, but of views that have it
+	} else if o.Faults != "none" {
+		s.shard.SegmentBytes = min(s.shard.SegmentBytes, 64<<10)
+		s.shard.BlockBytes = min(s.shard.BlockBytes, int(s.shard.SegmentBytes)>>2)
+		s.shard.CheckpointBytes = min(s.shard.CheckpointBytes, 64<<10)
+		s.shard.CompactKeep = 2 * s.shard.SegmentBytes
 	}
 	s.shard.Feeds = max(s.shard.Feeds, watchers+2+o.Nodes*(1+s.query.Scans))
 }
