@@ -264,6 +264,7 @@ func (c *cluster) prepare(ctx context.Context) error {
 		r := workloads.NewRecorder(i, c.now)
 		c.records = append(c.records, r)
 		conf := clientConfig(c.cfg.Workloads[i%len(c.cfg.Workloads)], c.cfg.Clients, ids...)
+		conf.Levels = true
 		if err := c.net.spawn(clientID(i), source, func(env proc.Env) proc.Process {
 			return workloads.NewClient(conf, env, r, &c.control)
 		}); err != nil {
@@ -624,9 +625,10 @@ func (c *cluster) judge(ctx context.Context, ops []checkers.Op) error {
 	}
 	whole, folded := folds(audit)
 	sender := checkers.Sender{Principal: func(c int) core.Principal { return core.Principal(clientID(c)) }, Personal: workloads.Personal}
-	applied := checkers.NewApplied()
+	applied := checkers.NewApplied() // no logs: what clients were told has to do
 	c.out.Checks = append(c.out.Checks,
 		checkers.Linearizable(append(slices.Clone(ops), states...), finals, checkers.LinearizableOptions{}),
+		checkers.Tokens(applied, ops),
 		checkers.Sequence(applied, ops, finals),
 		checkers.Durability(applied, readable(ops, finals), finals),
 		checkers.Provenance(ops, finals, sender),

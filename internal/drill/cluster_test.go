@@ -36,7 +36,7 @@ func TestClusterDrill(t *testing.T) {
 	for _, n := range r.Faults {
 		struck += n
 	}
-	if r.Verdict != checkers.Pass || len(r.Checks) != 9 || struck != told || struck == 0 || r.Kills == 0 {
+	if r.Verdict != checkers.Pass || len(r.Checks) != 10 || struck != told || struck == 0 || r.Kills == 0 {
 		t.Errorf("%s by %d checks, %d faults, %d told, %d kills", r.Verdict, len(r.Checks), struck, told, r.Kills)
 	}
 	if len(r.Level) != struck {
