@@ -111,7 +111,7 @@ type groupLine struct {
 	Leaving []uint64     `json:"leaving,omitempty"`
 }
 
-var deeds = []string{Recovered, Forgot, Configured, Appended, Voted, Promised, Led, Took, Acknowledged, Ticked, Asked, Confirmed, Restored, Installed, Stored}
+var deeds = []string{Recovered, Forgot, Configured, Appended, Voted, Promised, Led, Took, Acknowledged, Ticked, Asked, Confirmed, Restored, Installed, Stored, Stands}
 
 type finalLine struct {
 	Actor  core.ActorID `json:"actor"`

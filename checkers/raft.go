@@ -39,6 +39,7 @@ const (
 	Restored     = "restored"     // its log begins anew after Index
 	Installed    = "installed"    // it has the state as of Index from another replica
 	Stored       = "stored"       // at the end an entry stands in its files
+	Stands       = "stands"       // its state as of Index has this digest
 )
 
 // Raft watches the replicas of groups for what consensus promises (Ongaro, Consensus:
@@ -64,6 +65,8 @@ const (
 //   - majority: what takes effect has been in the logs of a majority of the voters
 //   - a log begins anew only after an entry that took effect
 //   - the files say so too: what took effect stands in them at its index
+//   - replicas that have applied the same have the same state: actors, sessions with their
+//     answers, slots
 //
 // Examined counts records.
 type Raft struct {
@@ -73,6 +76,7 @@ type Raft struct {
 	votes   map[voteKey]uint64
 	logs    map[replicaKey]*replicaLog
 	highest map[core.ShardID]effectAt
+	states  map[blockKey]uint64
 	result  Result
 }
 
@@ -142,7 +146,7 @@ func (l *replicaLog) at(i core.Index) (core.Term, bool) {
 func NewRaft() *Raft {
 	return &Raft{entries: map[entryKey]*entryFact{}, effects: map[blockKey]effect{}, leaders: map[termKey]uint64{},
 		votes: map[voteKey]uint64{}, logs: map[replicaKey]*replicaLog{}, highest: map[core.ShardID]effectAt{},
-		result: Result{Name: "raft", Verdict: Pass}}
+		states: map[blockKey]uint64{}, result: Result{Name: "raft", Verdict: Pass}}
 }
 
 // Result is the verdict so far.
@@ -183,6 +187,8 @@ func (c *Raft) Add(r *GroupRecord) {
 		c.took(r, l)
 	case Stored:
 		c.stored(r)
+	case Stands:
+		c.stands(r)
 	}
 }
 
@@ -361,4 +367,12 @@ func (c *Raft) stored(r *GroupRecord) {
 	if ok && (e.term != r.Entry || e.digest != 0 && e.digest != r.Digest) {
 		c.result.fail("%s: in its files entry %d is one of term %d, but one of term %d took effect, or other bytes", r.who(), r.Index, r.Entry, e.term)
 	}
+}
+
+func (c *Raft) stands(r *GroupRecord) {
+	k := blockKey{r.Shard, r.Index}
+	if first, seen := c.states[k]; seen && first != r.Digest {
+		c.result.fail("state machine safety: %s has applied all up to %d, and its state is another one than that of a replica that has, too", r.who(), r.Index)
+	}
+	c.states[k] = r.Digest
 }

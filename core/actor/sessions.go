@@ -1,6 +1,7 @@
 package actor
 
 import (
+	"bytes"
 	"slices"
 
 	"actordb/core"
@@ -70,6 +71,15 @@ func (t *Sessions) Get(id core.SessionID) *Session {
 		t.recent = s
 	}
 	return s
+}
+
+// Each visits the sessions in the order of their ids.
+func (t *Sessions) Each(visit func(*Session)) {
+	ids := slices.Clone(t.expiry)
+	slices.SortFunc(ids, func(a, b core.SessionID) int { return bytes.Compare(a[:], b[:]) })
+	for _, id := range ids {
+		visit(t.table[id])
+	}
 }
 
 func (t *Sessions) drop(id core.SessionID) {

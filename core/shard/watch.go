@@ -1,10 +1,15 @@
 package shard
 
 import (
+	"encoding/binary"
+	"slices"
+	"strings"
+
 	"github.com/cespare/xxhash/v2"
 	pb "go.etcd.io/raft/v3/raftpb"
 
 	"actordb/core"
+	"actordb/core/actor"
 )
 
 // Watched is what a replica did as a member of its group, for checkers.
@@ -92,4 +97,41 @@ func (s *Shard) watchPromise(m *pb.Message) {
 	case pb.MsgAppResp:
 		s.watch(Watched{Did: Promised, Index: core.Index(m.GetIndex())})
 	}
+}
+
+// StateDigest is of the state that the entries up to Applied have made: equal for all
+// replicas that have applied the same, whatever else they keep. ok is false while the
+// replica has no such state, or has one of its own beyond it.
+func (s *Shard) StateDigest() (digest uint64, ok bool) {
+	if s.phase != phaseServing || s.behind || len(s.flights) > 0 {
+		return 0, false
+	}
+	d := xxhash.New()
+	var b []byte
+	put := func(list ...uint64) {
+		b = b[:0]
+		for _, v := range list {
+			b = binary.AppendUvarint(b, v)
+		}
+		_, _ = d.Write(b)
+	}
+	put(uint64(s.clock), uint64(s.slotEpoch), uint64(s.policyEpoch), uint64(s.catalog), uint64(s.lease))
+	_, _ = d.Write(s.chain[:])
+	_, _ = d.Write(s.slots.append(nil))
+	var actors []*known
+	s.actors.each(func(_ uint32, k *known) {
+		if k.seq > 0 {
+			actors = append(actors, k)
+		}
+	})
+	slices.SortFunc(actors, func(x, y *known) int { return strings.Compare(string(x.id), string(y.id)) })
+	for _, k := range actors {
+		_, _ = d.WriteString(string(k.id))
+		put(uint64(k.seq), uint64(k.last))
+	}
+	s.sessions.Each(func(session *actor.Session) {
+		_, _ = d.Write(session.ID[:])
+		_, _ = d.Write(encodeSession(session))
+	})
+	return d.Sum64(), true
 }

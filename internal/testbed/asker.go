@@ -158,9 +158,9 @@ func (a *asker) query(now proc.Now, out *proc.Effects) {
 	s, again := &asking{question: q}, false
 	switch a.rand.IntN(4) {
 	case 0: // a little ahead, or behind
-		s.at = asOfTime{true, (now.Wall + a.rand.Int64N(4e8) - 2e8) / 1000}
+		s.at = asOfTime{true, a.moment(now.Wall+a.rand.Int64N(4e8)-2e8, int64(a.run.asked.Committed))}
 	case 1:
-		s.at = asOfTime{false, (now.Wall - a.rand.Int64N(3e9)) / 1000}
+		s.at = asOfTime{false, a.moment(now.Wall-a.rand.Int64N(3e9), int64(a.run.asked.EventTime))}
 	case 2: // at the cut of another answer, as in a transaction
 		again = true
 	}
@@ -176,6 +176,15 @@ func (a *asker) query(now proc.Now, out *proc.Effects) {
 		s.ask.AtLeast, s.ask.Exact = a.notes.answers[n-1].cut, true
 	}
 	a.begin(now, s, out)
+}
+
+// moment is a drawn time in microseconds, or just that of an event: bounds have to be right
+// to the microsecond.
+func (a *asker) moment(drawn, exact int64) int64 {
+	if exact > 0 && a.rand.IntN(2) == 0 {
+		return exact / 1000
+	}
+	return drawn / 1000
 }
 
 // insist asks a question that has just been answered again, at once: what was promoted for it is

@@ -32,6 +32,9 @@ func (r *run) know(e *core.Event) {
 	}
 	if e.Seq == core.Seq(len(h.events))+1 {
 		h.events = append(h.events, *e)
+		if e.Actor.Type() == workloads.CartWorkload {
+			r.asked = *e
+		}
 	}
 }
 
@@ -101,6 +104,7 @@ func (r *run) check(stopped error) []checkers.Result {
 		// Cut short: only what holds at any time can be judged.
 		return append(list, checkers.Sequence(r.applied, ops, nil), r.raft.Result(), r.owner.Result(), r.slots.Result())
 	}
+	r.stand()
 	r.filed()
 	finals := r.audit.Finals()
 	list = append(list,
@@ -201,6 +205,20 @@ func (r *run) whyNot() string {
 		why = "all know a leader, but it does not lead, or answers are missing"
 	}
 	return why
+}
+
+// stand tells the checkers what state the replicas have.
+func (r *run) stand() {
+	for _, s := range r.disks.stores {
+		p, ok := r.world.Process(s.addr).(*shard.Shard)
+		if !ok || s.retired || !r.world.Running(s.addr) {
+			continue
+		}
+		if digest, ok := p.StateDigest(); ok {
+			r.raft.Add(&checkers.GroupRecord{Shard: s.identity.Shard, Replica: s.identity.Replica, Did: checkers.Stands,
+				Index: p.Applied(), Digest: digest})
+		}
+	}
 }
 
 // filed tells the checkers which entries stand in the replicas' files at the end.

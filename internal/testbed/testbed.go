@@ -241,6 +241,7 @@ type run struct {
 
 	control    workloads.Control
 	fences     workloads.Fences
+	asked      core.Event // the newest one that askers' queries are about
 	audit      workloads.Audit
 	applied    *checkers.Applied
 	fencing    *checkers.Fences
@@ -445,6 +446,7 @@ func (r *run) execute() error {
 		return err
 	}
 	r.endedAt = int64(w.Now())
+	r.stand()
 	// All at once, so that what is read back comes from the disks, and from what
 	// is durable there.
 	r.disks.strictly(true)
