@@ -114,6 +114,12 @@ func TestPgx(t *testing.T) {
 	if _, err := c.Exec(t.Context(), `SELECT é, nothing FROM totals`); !errors.As(err, &wrong) || wrong.Code != "42703" || wrong.Position != 8 {
 		t.Errorf("%+v", err)
 	}
+	if _, err := c.Prepare(t.Context(), "", `SELECT é, nothing FROM totals`); !errors.As(err, &wrong) || wrong.Code != "42703" || wrong.Position != 8 {
+		t.Errorf("prepared: %+v", err)
+	}
+	if _, err := c.Prepare(t.Context(), "", `SELECT FROM WHERE`); !errors.As(err, &wrong) || wrong.Code != "42601" {
+		t.Errorf("prepared: %+v", err)
+	}
 	if _, err := c.Exec(t.Context(), `SELECT 1 / (n - n) FROM totals`); !errors.As(err, &wrong) || wrong.Code != "22012" {
 		t.Errorf("%+v", err)
 	}

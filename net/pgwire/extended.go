@@ -58,9 +58,12 @@ func (x *session) parse(m *pgproto3.Parse) error {
 		}
 		ctx, end := x.begin()
 		d, err := x.described(ctx, p.part)
+		if err != nil {
+			err = cause(ctx, err) // before the context ends by itself
+		}
 		end()
 		if err != nil {
-			return cause(ctx, err)
+			return err
 		}
 		p.columns = d.Columns
 		if p.part.Word == "subscribe" {
