@@ -83,6 +83,7 @@ const (
 	markConflict proc.Mark = "query.catalog-changed-meanwhile"
 	markForged   proc.Mark = "query.frame-from-outside"
 	markKept     proc.Mark = "query.answer-from-a-kept-view"
+	markLookedUp proc.Mark = "query.kept-row-looked-up"
 	markResumed  proc.Mark = "query.subscription-resumed"
 	markStreams  proc.Mark = "query.answer-sent-while-read"
 	markDropped  proc.Mark = "query.subscribed-view-dropped"
@@ -102,7 +103,7 @@ const (
 // Marks lists the places of this package that tests want reached.
 func Marks() []proc.Mark {
 	return []proc.Mark{markScan, markNoLane, markRetarget, markHeld, markCutOff, markGone, markStrange, markAgain, markFull, markWaited,
-		markLate, markConflict, markForged, markKept, markResumed, markStreams, markDropped, markPromoted, markDemoted, markAnew,
+		markLate, markConflict, markForged, markKept, markLookedUp, markResumed, markStreams, markDropped, markPromoted, markDemoted, markAnew,
 		markSaved, markRestored, markRefused, markTooLarge, markSavedSelf, markResumedSelf, markStoreFails}
 }
 

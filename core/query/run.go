@@ -74,6 +74,9 @@ func (p *Process) query(a *ask, c *view.Catalog, q *tree.Query) (err error) {
 	if a.job, err = c.NewJob(q, o); err != nil {
 		return err
 	}
+	if a.job.LookedUp() {
+		p.out.Mark(markLookedUp)
+	}
 	if a.analyze == nil {
 		p.head(a, a.job.Cols())
 	}

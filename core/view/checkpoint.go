@@ -26,7 +26,7 @@ import (
 //
 // and the caller keeps the rest, which Checkpoint returns.
 
-const checkpointVersion = 1
+const checkpointVersion = 2 // 1 had the answers arranged by all columns
 
 // circuit is where a job's i-th circuit is.
 func circuit(at lower.Place, i int) lower.Place {

@@ -42,8 +42,10 @@ type Job struct {
 	streams bool           // a step now and then, whose changes are the answer
 	newest  core.Timestamp // of the blocks taken
 	poured  bool           // the circuits hold a part of the present step
-	cut     core.Timestamp
-	err     error
+
+	lookedUp bool // rows of a kept view by their key
+	cut      core.Timestamp
+	err      error
 
 	Undecodable int64  // events that their type cannot read
 	First       string // the first of them, and why
@@ -110,7 +112,9 @@ func (c *Catalog) addRun(j *Job, p *plan.Plan, asOf *plan.AsOf, o Options, made 
 		} else if ofCatalog(s.Table) {
 			in.fixed, err = c.systemRows(s.Table, o)
 		} else if kept, ok := o.kept(s.Table, in.asOf); ok {
-			in.fixed, err = kept.rows()
+			var found bool
+			in.fixed, found, err = kept.rows(s.Equal)
+			j.lookedUp = j.lookedUp || found
 		} else {
 			in.run, err = c.projectionRun(j, s.Table, in.asOf, o, made)
 		}

@@ -1,8 +1,11 @@
 package view
 
 import (
+	"slices"
+
 	"actordb/core"
 	"actordb/core/row"
+	"actordb/core/sql/lower"
 	"actordb/core/sql/plan"
 	"actordb/core/zset"
 )
@@ -57,23 +60,51 @@ func (j *Job) NeedsBlocks() bool { return len(j.list) > 0 }
 // circuits hold.
 func (j *Job) Analyze() []string { return j.last().query.Analyze() }
 
-// rows are all rows of a view at its last cut, copied.
-func (v *View) rows() (*zset.Batch, error) {
+// rows are those of a view at its last cut that have some values, or more, copied. It
+// reports whether they were looked up.
+func (v *View) rows(equal []lower.Equal) (out *zset.Batch, found bool, err error) {
 	if err := v.Err(); err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	out := zset.NewBatch(v.all.Types())
+	out = zset.NewBatch(v.all.Types())
+	if key := v.probe(equal); key != nil {
+		err := v.Finder().Find(key, out)
+		return out, true, err
+	}
 	for _, run := range v.all.State() {
 		c := run.Cursor()
 		for ; c.Valid(); c.Next() {
 			out.AddRange(&c.B.Batch, c.I, c.I+1)
 		}
 		if c.Err != nil {
-			return nil, v.fail(c.Err)
+			return nil, false, v.fail(c.Err)
 		}
 	}
-	return out, nil
+	return out, false, nil
 }
+
+// probe is the key that values make up, or nil if they make up none.
+func (v *View) probe(equal []lower.Equal) *row.Batch {
+	var types []row.Type
+	var values []row.Value
+	for _, col := range v.all.Key() {
+		i := slices.IndexFunc(equal, func(e lower.Equal) bool { return e.Column == col })
+		if i < 0 {
+			return nil
+		}
+		types, values = append(types, v.all.Types()[col]), append(values, equal[i].Value)
+	}
+	if len(values) == 0 {
+		return nil
+	}
+	b := row.NewBatch(types)
+	b.AppendValues(values...)
+	return b
+}
+
+// LookedUp tells whether rows of kept views were found by their keys, and the others not
+// looked at.
+func (j *Job) LookedUp() bool { return j.lookedUp }
 
 // Changes is what a subscription is: those of what it shows, step by step, with
 // nothing kept beside them.

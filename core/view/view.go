@@ -5,6 +5,7 @@
 //	job.go       the circuits of a query and of the projections that it reads, fed
 //	             with those rows, a step for each cut
 //	view.go      a job that goes on, with its answer kept: a materialized view
+//	find.go      rows of it by their key
 //	checkpoint.go  what of it is stored, so that it can go on after a restart
 //	timing.go    what an event type declares about the times of its events
 //	watermark.go how far these have come, from the blocks alone
@@ -30,6 +31,7 @@ import (
 	"fmt"
 
 	"actordb/core"
+	"actordb/core/expr"
 	"actordb/core/row"
 	"actordb/core/sql/plan"
 	"actordb/core/sql/tree"
@@ -63,11 +65,50 @@ func (c *Catalog) keep(p *plan.Plan, o Options) (*View, error) {
 		return nil, err
 	}
 	types := make([]row.Type, len(j.Cols()))
-	key := make([]int, len(types))
 	for i, col := range j.Cols() {
-		types[i], key[i] = col.Type, i
+		types[i] = col.Type
+	}
+	key := keyOf(p)
+	if key == nil {
+		for i := range types {
+			key = append(key, i)
+		}
 	}
 	return &View{Job: j, all: zset.NewArrangement(types, zset.Order{Key: key}), changes: zset.NewBatch(types)}, nil
+}
+
+// keyOf are the columns of an answer by which its rows are grouped, if it shows them
+// all: who wants a row names these.
+func keyOf(p *plan.Plan) []int {
+	at := map[int]int{} // column to its place in the answer
+	for i, c := range p.Cols {
+		at[c.ID] = i
+	}
+	r := p.Root
+	for r.Op == plan.Project || r.Op == plan.Filter {
+		if r.Op == plan.Project {
+			below := map[int]int{}
+			for i, c := range r.Cols {
+				if place, shown := at[c.ID]; shown && r.Exprs[i].Op == expr.Column {
+					below[r.Exprs[i].Index] = place
+				}
+			}
+			at = below
+		}
+		r = r.In[0]
+	}
+	if r.Op != plan.Aggregate {
+		return nil
+	}
+	var key []int
+	for _, id := range r.Keys {
+		place, shown := at[id]
+		if !shown {
+			return nil
+		}
+		key = append(key, place)
+	}
+	return key
 }
 
 // Subscribe begins to keep what a subscription shows.
@@ -102,6 +143,9 @@ func (v *View) Finish(cut core.Timestamp, fuel int) (done bool, err error) {
 }
 
 const sealRows = 1 << 16
+
+// Types are those of the answer's columns.
+func (v *View) Types() []row.Type { return v.all.Types() }
 
 // Changes are those of the last cut, weighted: they make of the answer at the cut
 // before it the answer at it.

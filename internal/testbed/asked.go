@@ -45,6 +45,8 @@ func (q *question) text(at asOfTime) string {
 var askedQueries = []question{
 	{asked: `SELECT * FROM cart_view%s`, means: viewedQueries[1]},
 	{asked: `SELECT item, n, total FROM tops%s`, means: topsQuery},
+	{asked: `SELECT n, total FROM tops%s WHERE item = $1`, params: []string{"bread"},
+		means: `SELECT count(*), sum(quantity) FROM cart."item-added" WHERE item = 'bread' GROUP BY item`},
 	{asked: `SELECT key, seq, item, quantity FROM cart."item-added"%s WHERE quantity > $1`, params: []string{"2"},
 		means: `SELECT key, seq, item, quantity FROM cart."item-added" WHERE quantity > 2`},
 	{asked: `SELECT count(*), count(DISTINCT key) FROM cart."item-removed"%s`, means: `SELECT count(*), count(DISTINCT key) FROM cart."item-removed"`},

@@ -288,6 +288,64 @@ func TestViewsAndQueriesAgree(t *testing.T) {
 	}
 }
 
+// Who names the key of a kept view's row gets it without the others being looked at, and
+// it is what the evaluator has.
+func TestKeptRowsAreLookedUp(t *testing.T) {
+	w := newWorld(t, 4)
+	kept := map[string]*view.View{}
+	for _, text := range projections {
+		w.execute(text)
+	}
+	for _, full := range w.catalog.Names() {
+		if p, ok := w.catalog.Projection(full); ok {
+			v, err := w.catalog.NewView(p.Query, view.Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			kept[full] = v
+		}
+	}
+	taken := 0
+	for range 12 {
+		for range 3 {
+			w.write(1 + w.rand.IntN(6))
+		}
+		for _, v := range kept {
+			for k := taken; k < len(w.blocks); k++ {
+				v.Take(0, w.indexes[k], w.blocks[k])
+			}
+			finish(t, w.clock, v.Finish, 1000)
+		}
+		taken = len(w.blocks)
+		for text, found := range map[string]bool{
+			`SELECT * FROM totals WHERE item = 'item-3'`:                                            true,
+			`SELECT n FROM projections.net WHERE item = 'item-1' AND cart = '2' AND n > 0`:          true,
+			`SELECT * FROM totals WHERE item = 'nothing'`:                                           true,
+			`SELECT a.n, b.item FROM totals a CROSS JOIN totals b WHERE a.item = 'item-3'`:          true,
+			`SELECT * FROM projections.net WHERE item = 'item-1'`:                                   false, // half a key
+			`SELECT * FROM totals WHERE item = 'item-3' OR n = 4`:                                   false,
+			`SELECT * FROM totals WHERE item = 'item-3' AND 100 / (n + 1000) < 1`:                   true,
+			`SELECT * FROM totals WHERE 100 / (n + 1000) < 1 AND item = 'item-3'`:                   false, // other rows might fail
+			`SELECT * FROM totals WHERE item = NULL`:                                                false,
+			`SELECT a.item FROM totals a WHERE a.n = 3 UNION ALL SELECT item FROM totals WHERE n=4`: false,
+			`SELECT * FROM top WHERE item = 'item-2'`:                                               false, // it has no groups
+		} {
+			q := query(t, text)
+			j, err := w.catalog.NewJob(q, view.Options{Kept: func(full string) (*view.View, bool) { v, ok := kept[full]; return v, ok }})
+			if err != nil {
+				t.Fatalf("%s: %v", text, err)
+			}
+			if j.LookedUp() != found {
+				t.Fatalf("%s: looked up: %t, want %t", text, j.LookedUp(), found)
+			}
+			finish(t, w.clock, j.Finish, 1000)
+			if got, want := rows(t, j.Rows), w.naive(q); !slices.Equal(got, want) {
+				t.Fatalf("%s\ngot   %q\nnaive %q", text, got, want)
+			}
+		}
+	}
+}
+
 // The answer as of a commit time is the one that there was; as of an event time it
 // is that of the events that had happened, whenever they came.
 func TestAsOf(t *testing.T) {

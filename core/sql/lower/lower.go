@@ -12,6 +12,7 @@ package lower
 
 import (
 	"errors"
+	"slices"
 
 	"actordb/core/expr"
 	"actordb/core/flow"
@@ -27,7 +28,14 @@ type Source struct {
 	Table   string
 	Columns []int // of the table, in the order in which they are fed
 	AsOf    *plan.AsOf
+	Equal   []Equal // rows without these values need not be fed
 	node    flow.Node
+}
+
+// Equal is a value that a condition wants of a column of a table.
+type Equal struct {
+	Column int
+	Value  row.Value
 }
 
 // A Program is a plan as a circuit, not yet running.
@@ -59,7 +67,8 @@ func Plan(p *plan.Plan) (out *Program, err error) {
 			panic(f)
 		}
 	}()
-	l := &lowering{p: &Program{flow: flow.NewPlan(), Cols: p.Cols}, done: map[*plan.Rel]*lowered{}}
+	l := &lowering{p: &Program{flow: flow.NewPlan(), Cols: p.Cols}, done: map[*plan.Rel]*lowered{}, readers: map[*plan.Rel]int{}}
+	l.count(p.Root)
 	root := l.rel(p.Root)
 	cols := append([]plan.Col(nil), p.Cols...)
 	at := map[int]int{}
@@ -82,8 +91,19 @@ func Plan(p *plan.Plan) (out *Program, err error) {
 
 // lowering is one plan on its way.
 type lowering struct {
-	p    *Program
-	done map[*plan.Rel]*lowered
+	p       *Program
+	done    map[*plan.Rel]*lowered
+	readers map[*plan.Rel]int
+}
+
+// count notes how many read each relation.
+func (l *lowering) count(r *plan.Rel) {
+	if l.readers[r]++; l.readers[r] > 1 {
+		return
+	}
+	for _, in := range r.In {
+		l.count(in)
+	}
 }
 
 // lowered is a relation as a node, and where its columns are.
@@ -127,7 +147,7 @@ func (l *lowering) make(r *plan.Rel) *lowered {
 			types = append(types, c.Type)
 		}
 		node := f.Source(types)
-		l.p.Sources = append(l.p.Sources, Source{r.Table.Name, r.Source, r.AsOf, node})
+		l.p.Sources = append(l.p.Sources, Source{Table: r.Table.Name, Columns: r.Source, AsOf: r.AsOf, node: node})
 		return &lowered{node: node, at: positions(r.Cols)}
 	case plan.Values:
 		return l.values(r)
@@ -136,6 +156,7 @@ func (l *lowering) make(r *plan.Rel) *lowered {
 		return &lowered{node: f.Project(in.node, l.exprs(in, r.Exprs)...), at: positions(r.Cols)}
 	case plan.Filter:
 		in := l.rel(r.In[0])
+		l.want(r)
 		return &lowered{node: f.Filter(in.node, l.expr(in, r.Pred)), at: in.at}
 	case plan.Join:
 		return l.join(r)
@@ -166,6 +187,44 @@ func (l *lowering) make(r *plan.Rel) *lowered {
 		return l.session(r)
 	}
 	panic(sqlerr.Unsupported(r.Pos, "this part of the query"))
+}
+
+// want notes what a filter wants of the table that it alone reads: nobody misses the
+// rows that it would drop, unless to look at one of them is an error.
+func (l *lowering) want(filter *plan.Rel) {
+	scan := filter.In[0]
+	if scan.Op != plan.Scan || l.readers[scan] > 1 {
+		return
+	}
+	fails := false
+	filter.Pred.Walk(func(n *expr.Node) { fails = fails || n.Op == expr.Call && !n.Func.Total() })
+	if fails {
+		return
+	}
+	at := slices.IndexFunc(l.p.Sources, func(s Source) bool { return s.node == l.done[scan].node })
+	for _, c := range filter.Pred.Conjuncts() {
+		x, v, nullSafe := equality(c)
+		if x == nil || nullSafe {
+			continue
+		}
+		if x.IsConst() {
+			x, v = v, x
+		}
+		if x.Op != expr.Column || !v.IsConst() || v.Value.IsNull || x.Type != v.Type || !bySameBytes(x.Type) {
+			continue
+		}
+		i := slices.IndexFunc(scan.Cols, func(c plan.Col) bool { return c.ID == x.Index })
+		l.p.Sources[at].Equal = append(l.p.Sources[at].Equal, Equal{scan.Source[i], v.Value})
+	}
+}
+
+// bySameBytes tells of types whose values are equal only if they are the same (decision 15).
+func bySameBytes(t row.Type) bool {
+	switch t.Kind {
+	case row.Bool, row.Int2, row.Int4, row.Int8, row.Numeric, row.Text, row.Bytea, row.Date, row.Time, row.Timestamp, row.Timestamptz, row.UUID:
+		return true
+	}
+	return false
 }
 
 // exact projects to columns, in their order, if they are not what is there.
