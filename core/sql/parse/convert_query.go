@@ -92,7 +92,47 @@ func (c *converter) selectBody(s *pg.SelectStmt, pos tree.Pos) *tree.SelectBody 
 		w.Name = n.GetWindowDef().GetName()
 		b.Windows = append(b.Windows, *w)
 	}
+	spread(b)
 	return b
+}
+
+// spread has a function of many rows, which PostgreSQL allows in a SELECT list, too, stand
+// where it is otherwise: SELECT a, f(a) FROM t is SELECT a, r FROM t, LATERAL f(a) AS r. That
+// is so for one such function as a whole item, beside what is neither * nor a call, which
+// may be an aggregate or a window function: these come before it.
+func spread(b *tree.SelectBody) {
+	at := -1
+	for i := range b.Items {
+		call, ok := b.Items[i].Expr.(*tree.Call)
+		if ok && (call.Name == "generate_series" || call.Name == "unnest") && call.Over == nil && at < 0 {
+			at = i
+			continue
+		}
+		plain := true
+		tree.Walk(b.Items[i].Expr, func(e tree.Expr) bool {
+			switch e := e.(type) {
+			case *tree.Call:
+				plain = false
+			case *tree.ColumnRef:
+				plain = plain && !e.Star
+			}
+			return plain
+		})
+		if !plain {
+			return
+		}
+	}
+	if at < 0 || len(b.GroupBy) > 0 || b.Having != nil {
+		return
+	}
+	item := &b.Items[at]
+	call := item.Expr.(*tree.Call)
+	from := &tree.FunctionFrom{Lateral: true, Call: call, Alias: tree.Alias{Name: "rows of " + call.Name, Columns: []string{call.Name}}}
+	from.SetPos(call.Pos)
+	b.From = append(b.From, from)
+	ref := &tree.ColumnRef{Names: []string{from.Alias.Name, call.Name}}
+	ref.SetPos(call.Pos)
+	item.Expr = ref
 }
 
 func (c *converter) orderBy(nodes []*pg.Node, holder tree.Pos) (keys []tree.Order) {
