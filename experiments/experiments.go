@@ -121,7 +121,7 @@ func (e *Env) rounds(n int) int {
 
 // All lists the experiments.
 func All() []Experiment {
-	return []Experiment{writes, endToEnd, idleActors, hydration, messages, throughput, sustained, replication, nexmarkQueries, lateEvents, promotion}
+	return []Experiment{writes, reads, endToEnd, idleActors, hydration, messages, throughput, sustained, replication, queryLatency, nexmarkQueries, lateEvents, promotion}
 }
 
 // Find returns an experiment by its name.
