@@ -13,9 +13,10 @@ import (
 )
 
 type dagCommands struct {
-	Check dagCheckCommand `cmd:"" help:"Is a process network sound? In which order does it start?"`
-	Draw  dagDrawCommand  `cmd:"" help:"Draw a process network."`
-	Print dagPrintCommand `cmd:"" help:"Print the program's own dag.jsonnet: a start for another."`
+	Check     dagCheckCommand     `cmd:"" help:"Is a process network sound? In which order does it start?"`
+	Draw      dagDrawCommand      `cmd:"" help:"Draw a process network."`
+	Print     dagPrintCommand     `cmd:"" help:"Print the program's own dag.jsonnet: a start for another."`
+	Manifests dagManifestsCommand `cmd:"" help:"Print the Kubernetes objects of a cluster that runs it."`
 }
 
 type dagCheckCommand struct {

@@ -27,6 +27,7 @@ type serveCommand struct {
 	Dir      string `required:"" placeholder:"DIR" help:"Where everything is kept; it is made if there is none."`
 	Dev      bool   `help:"Be the own certificate authority, under DIR/ca, with an identity for a client. For one machine."`
 	Identity string `placeholder:"DIR" help:"The node's identity.pem: its key, its certificate, the authorities to trust. It is read again when it is renewed. Left out, DIR/identity of a node that cluster create made."`
+	Seed     string `placeholder:"DIR" help:"The node's directory as cluster create or join made it: --dir becomes it if there is nothing yet, and the identity is used from there. For volumes that begin empty."`
 	Dag      string `placeholder:"FILE" help:"The process network, as dag.jsonnet; left out, the program's own (actordb dag print)."`
 	Listen   string `placeholder:"HOST:PORT" help:"Where to accept connections; port 0: a free one. Left out: where DIR/cluster.json says, or 127.0.0.1:7400."`
 	Web      string `placeholder:"HOST:PORT" help:"Where to answer HTTPS, such as 127.0.0.1:7401: commands by gRPC, connect and JSON (docs/rpc.md), SQL and subscriptions with JSON (docs/rest.md), /healthz, /readyz, /metrics. For clients with a certificate, as everything. Left out: nowhere."`
@@ -51,6 +52,12 @@ Exit codes: 0 ended in order, 2 wrong usage or the wrong directory, 4 the enviro
 
 // Run implements the command.
 func (c *serveCommand) Run() error {
+	if c.Seed != "" {
+		if err := datadir.Seed(c.Dir, c.Seed); err != nil {
+			return usage("--seed: %w", err)
+		}
+		c.Identity = cmp.Or(c.Identity, filepath.Join(c.Seed, datadir.OwnIdentityDir))
+	}
 	if err := c.fromCluster(); err != nil {
 		return err
 	}

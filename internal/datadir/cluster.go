@@ -127,3 +127,29 @@ func (c *Cluster) Belongs(id *Identity, dir string) error {
 	}
 	return nil
 }
+
+// Seed makes dir the node's directory that stands at from, as it was made for a cluster,
+// unless it is a node's already. The certificate stays where it is: it is renewed there.
+func Seed(dir, from string) error {
+	if _, err := Read(dir); !errors.Is(err, ErrNotData) {
+		return err
+	}
+	id, err := Read(from)
+	if err != nil {
+		return err
+	}
+	cluster, err := ReadCluster(from)
+	if err == nil && cluster == nil {
+		err = fmt.Errorf("%s has no %s: want the directory that was made for a node of a cluster", from, ClusterFile)
+	}
+	if err == nil {
+		err = os.MkdirAll(dir, 0o700)
+	}
+	if err == nil {
+		err = cluster.Write(dir)
+	}
+	if err != nil {
+		return err
+	}
+	return id.Write(dir) // last: before that it is nobody's
+}

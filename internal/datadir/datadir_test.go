@@ -109,3 +109,44 @@ func FuzzIdentity(f *testing.F) {
 		}
 	})
 }
+
+// A directory is seeded once, whole, and with nothing but a node of a cluster.
+func TestSeed(t *testing.T) {
+	from, alone := t.TempDir(), t.TempDir()
+	id, err := Fresh(2, 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := id.Write(alone); err != nil {
+		t.Fatal(err)
+	}
+	c := &Cluster{Version: ClusterVersion, Cluster: id.Cluster, Nodes: []Member{{1, "a:1"}, {2, "b:1"}, {3, "c:1"}}}
+	if id.Members = c.Members(); id.Write(from) != nil || c.Write(from) != nil {
+		t.Fatal("the seed cannot be written")
+	}
+	dir := filepath.Join(t.TempDir(), "deep", "node")
+	if err := Seed(dir, alone); err == nil {
+		t.Error("a node that is alone is no seed")
+	}
+	if err := Seed(dir, t.TempDir()); !errors.Is(err, ErrNotData) {
+		t.Errorf("an empty seed: %v", err)
+	}
+	if err := Seed(dir, from); err != nil {
+		t.Fatal(err)
+	}
+	got, err := Read(dir)
+	there, err2 := ReadCluster(dir)
+	if err != nil || err2 != nil || got.Secret != id.Secret || got.Node != 2 || there.Addr(3) != "c:1" {
+		t.Errorf("%+v %+v %v %v", got, there, err, err2)
+	}
+	c.Nodes[2].Addr = "d:1"
+	if err := c.Write(dir); err != nil {
+		t.Fatal(err)
+	}
+	if err := Seed(dir, from); err != nil {
+		t.Fatal(err)
+	}
+	if there, err := ReadCluster(dir); err != nil || there.Addr(3) != "d:1" {
+		t.Errorf("seeded again: %+v %v", there, err)
+	}
+}
