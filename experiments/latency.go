@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"actordb/core"
@@ -104,7 +105,7 @@ func runQueryLatency(ctx context.Context, e *Env) (_ *Result, err error) {
 			samples := make([]float64, twin.n)
 			for i := range samples {
 				begun := time.Now()
-				if err := twin.read(i); err != nil {
+				if err := patiently(func() error { return twin.read(i) }); err != nil {
 					return fmt.Errorf("%s, %s: %w", twin.name, when, err)
 				}
 				samples[i] = float64(time.Since(begun)) / 1e6
@@ -175,26 +176,60 @@ func (w *sales) write(ctx context.Context, c *client.Client, keys, events, comma
 
 // keepView declares a view and waits until its rows are kept.
 func keepView(ctx context.Context, c *client.Client, declaration, name string) error {
-	if _, err := c.Exec(ctx, declaration); err != nil {
+	if err := declare(ctx, c, declaration); err != nil {
 		return err
 	}
 	for {
-		r, err := c.Query(ctx, `EXPLAIN SELECT * FROM `+name)
-		if err != nil {
-			return err
-		}
 		kept := false
-		for r.Next() {
-			for i := range r.Batch().N {
-				kept = kept || strings.Contains(string(r.Batch().Cols[0].AppendText(nil, i)), "its rows are kept")
+		err := patiently(func() error {
+			r, err := c.Query(ctx, `EXPLAIN SELECT * FROM `+name)
+			if err != nil {
+				return err
 			}
-		}
-		if err := r.Err(); err != nil || kept {
-			r.Close()
+			defer r.Close()
+			for r.Next() {
+				for i := range r.Batch().N {
+					kept = kept || strings.Contains(string(r.Batch().Cols[0].AppendText(nil, i)), "its rows are kept")
+				}
+			}
+			return r.Err()
+		})
+		if err != nil || kept {
 			return err
 		}
-		r.Close()
 	}
+}
+
+// declare changes the catalog. The answer that it is done, but not to be seen yet, will do.
+func declare(ctx context.Context, c *client.Client, text string) error {
+	_, err := c.Exec(ctx, text)
+	if stateOf(err) == "08007" {
+		return nil
+	}
+	return err
+}
+
+// patiently asks again what was not answered because the moment that was asked for had not
+// been reached in time: who measures waits for it.
+func patiently(ask func() error) error {
+	for {
+		if err := ask(); stateOf(err) != "57P03" {
+			return err
+		}
+	}
+}
+
+// stateOf is an error's SQLSTATE.
+func stateOf(err error) string {
+	var e *client.SQLError
+	var p *pgconn.PgError
+	switch {
+	case errors.As(err, &e):
+		return e.State
+	case errors.As(err, &p):
+		return p.Code
+	}
+	return ""
 }
 
 // one asks for exactly one row.
@@ -226,7 +261,7 @@ func busy(ctx context.Context, c *client.Client, writer *sales, keys int) (stop 
 		for ctx.Err() == nil {
 			err := keepView(ctx, c, strings.Replace(latencyView, "sums", "again", 1), "again")
 			if err == nil {
-				_, err = c.Exec(ctx, `DROP PROJECTION again`)
+				err = declare(ctx, c, `DROP PROJECTION again`)
 			}
 			if err != nil && ctx.Err() == nil {
 				errs <- err
