@@ -59,14 +59,7 @@ func visibleInMemory(_ context.Context, _ string, n int) ([]time.Duration, error
 	}
 	a := newAdds(m.now, 1)
 	var seen core.Seq
-	m.onFrame = func(frame []byte) {
-		if r, err := wire.Open(frame); err == nil {
-			var a core.Answer
-			for r.Answer(&a) {
-				seen = a.Seq
-			}
-		}
-	}
+	m.onFrame = func(frame []byte) { wire.EachAnswer(frame, func(a *core.Answer) { seen = a.Seq }) }
 	var w wire.Writer
 	samples := make([]time.Duration, n)
 	for i := range samples {

@@ -75,14 +75,7 @@ func hydrateOnce(dir string, events, every int) (took time.Duration, err error) 
 	}
 	m.put(proc.Input{Kind: proc.Message, Frame: a.frame(2*hydrationActors, func(i int) core.ActorID { return counterID(100 + i) })}) // others in its place
 	var seen core.Seq
-	m.onFrame = func(frame []byte) {
-		if r, err := wire.Open(frame); err == nil {
-			var a core.Answer
-			for r.Answer(&a) {
-				seen = a.Seq
-			}
-		}
-	}
+	m.onFrame = func(frame []byte) { wire.EachAnswer(frame, func(a *core.Answer) { seen = a.Seq }) }
 	var w wire.Writer
 	w.Command(&core.Command{Number: 1, Actor: counterID(0), Kind: core.Read, Expected: core.AnySeq})
 	begun := time.Now()

@@ -140,7 +140,7 @@ func (d *Auditor) Step(now proc.Now, in proc.Input, out *proc.Effects) {
 			d.timer(now, i)
 		}
 	case proc.Message:
-		answers(in.Frame, func(a *core.Answer) { d.answer(now, a) })
+		wire.EachAnswer(in.Frame, func(a *core.Answer) { d.answer(now, a) })
 	case proc.Reset:
 		d.link.leave(in.From)
 		for i := range d.readings {

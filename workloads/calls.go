@@ -112,19 +112,6 @@ func (l *caller) later(now proc.Tick, c *call) {
 	c.due = max(c.due, c.sent+resendMin)
 }
 
-// answers calls each for every answer of a frame. Cut-off frames are passed
-// over: what they answered is asked again.
-func answers(frame []byte, each func(*core.Answer)) {
-	r, err := wire.Open(frame)
-	if err != nil || r.Kind != wire.Answers {
-		return
-	}
-	var a core.Answer
-	for r.Answer(&a) {
-		each(&a)
-	}
-}
-
 // A reaction is what a caller makes of an answer.
 type reaction uint8
 

@@ -7,6 +7,7 @@ import (
 	"actordb/checkers"
 	"actordb/core"
 	"actordb/core/proc"
+	"actordb/net/wire"
 )
 
 // ClientConfig of a client. Start from DefaultClientConfig.
@@ -116,7 +117,7 @@ func (c *Client) Step(now proc.Now, in proc.Input, out *proc.Effects) {
 			c.timer(now, i)
 		}
 	case proc.Message:
-		answers(in.Frame, func(a *core.Answer) { c.answer(now, a) })
+		wire.EachAnswer(in.Frame, func(a *core.Answer) { c.answer(now, a) })
 	case proc.Reset:
 		c.reset(now, in.From)
 	}

@@ -9,6 +9,7 @@ import (
 
 	"actordb/core"
 	"actordb/core/proc"
+	"actordb/net/wire"
 )
 
 // FenceConfig of an operator that raises fences, in one shard after another.
@@ -96,7 +97,7 @@ func (f *FenceOperator) Step(now proc.Now, in proc.Input, out *proc.Effects) {
 	case proc.Timer:
 		f.timer(now)
 	case proc.Message:
-		answers(in.Frame, func(a *core.Answer) { f.answer(now, a) })
+		wire.EachAnswer(in.Frame, func(a *core.Answer) { f.answer(now, a) })
 	}
 	f.link.flush()
 	f.link.out = nil

@@ -67,7 +67,7 @@ func (g *regrouper) Step(now proc.Now, in proc.Input, out *proc.Effects) {
 	case proc.Timer:
 		g.timer(now, out)
 	case proc.Message:
-		eachAnswer(in.Frame, func(a *core.Answer) {
+		wire.EachAnswer(in.Frame, func(a *core.Answer) {
 			if a.Session == g.session && a.Number == g.number && g.asking {
 				g.told(now, a, out)
 			}

@@ -69,7 +69,7 @@ func (m *mover) Step(now proc.Now, in proc.Input, out *proc.Effects) {
 	case proc.Timer:
 		m.timer(now, out)
 	case proc.Message:
-		eachAnswer(in.Frame, func(a *core.Answer) {
+		wire.EachAnswer(in.Frame, func(a *core.Answer) {
 			if a.Session == m.session && a.Number == m.number && m.step != moverRests {
 				m.told(now, a, out)
 			}

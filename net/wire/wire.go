@@ -315,6 +315,19 @@ func (r *Reader) Command(c *core.Command) bool {
 	return r.err == nil
 }
 
+// EachAnswer visits the answers of a frame. One that holds none, or was cut off, is passed
+// over: what it answered is asked again.
+func EachAnswer(frame []byte, visit func(*core.Answer)) {
+	r, err := Open(frame)
+	if err != nil || r.Kind != Answers {
+		return
+	}
+	var a core.Answer
+	for r.Answer(&a) {
+		visit(&a)
+	}
+}
+
 // Answer reads the next answer into a.
 func (r *Reader) Answer(a *core.Answer) bool {
 	if !r.more() {
