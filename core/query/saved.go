@@ -414,12 +414,12 @@ func putChecked(b *disk.Batch, key, value []byte) {
 	b.Put(key, append(binary.LittleEndian.AppendUint64(nil, h), value...))
 }
 
-func checked(key []byte, res *disk.KVResult) (view.Decoder, bool) {
+func checked(key []byte, res *disk.KVResult) (zset.Decoder, bool) {
 	if res.Err != nil || !res.Found || len(res.Value) < 8 {
-		return view.Decoder{}, false
+		return zset.Decoder{}, false
 	}
 	v := res.Value[8:]
-	return view.Decoder{B: v}, binary.LittleEndian.Uint64(res.Value) == row.HashBytes(row.HashBytes(savedHash, key), v)
+	return zset.Decoder{B: v}, binary.LittleEndian.Uint64(res.Value) == row.HashBytes(row.HashBytes(savedHash, key), v)
 }
 
 func appendText(dst []byte, s string) []byte {
@@ -437,7 +437,7 @@ func (p *Process) appendPosition(dst []byte, at *feed.Position) []byte {
 }
 
 // readPosition reads a position; nil if it is in other shards than there are.
-func (p *Process) readPosition(d *view.Decoder) *feed.Position {
+func (p *Process) readPosition(d *zset.Decoder) *feed.Position {
 	at := &feed.Position{Cut: core.Timestamp(d.Varint())}
 	if n := d.Uvarint(); n != uint64(len(p.cfg.Sources)) {
 		return nil

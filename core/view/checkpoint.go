@@ -74,7 +74,7 @@ func (c *Catalog) RestoreView(q *tree.Query, o Options, state []byte) (*View, er
 	if err != nil {
 		return nil, err
 	}
-	j, d := v.Job, Decoder{B: state}
+	j, d := v.Job, zset.Decoder{B: state}
 	if version := d.Uvarint(); version != checkpointVersion {
 		return nil, &zset.DamageError{Key: o.Place.Prefix, What: fmt.Sprintf("is a checkpoint of version %d, not %d", version, checkpointVersion)}
 	}
@@ -136,7 +136,7 @@ func (t *tracker) append(dst []byte) []byte {
 }
 
 // read makes a new tracker what append has written.
-func (t *tracker) read(d *Decoder) {
+func (t *tracker) read(d *zset.Decoder) {
 	t.mark = d.Varint()
 	heard := int64(-1 << 63)
 	for range d.Count(SourcesMax) {
@@ -154,50 +154,4 @@ func (t *tracker) read(d *Decoder) {
 
 func appendBytes(dst, b []byte) []byte {
 	return append(binary.AppendUvarint(dst, uint64(len(b))), b...)
-}
-
-// A Decoder reads the fields of a checkpoint; Bad tells that there were too few bytes.
-type Decoder struct {
-	B   []byte
-	Bad bool
-}
-
-// Uvarint reads a number.
-func (d *Decoder) Uvarint() uint64 {
-	x, n := binary.Uvarint(d.B)
-	return x * d.taken(n)
-}
-
-// Varint reads a number with a sign.
-func (d *Decoder) Varint() int64 {
-	x, n := binary.Varint(d.B)
-	return x * int64(d.taken(n))
-}
-
-// taken goes on by what was read: it is 1, or 0 if there was nothing to read.
-func (d *Decoder) taken(n int) uint64 {
-	if n <= 0 || d.Bad {
-		d.Bad, d.B = true, nil
-		return 0
-	}
-	d.B = d.B[n:]
-	return 1
-}
-
-// Bytes reads some bytes behind their number.
-func (d *Decoder) Bytes() []byte {
-	n := d.Count(len(d.B))
-	b := d.B[:n]
-	d.B = d.B[n:]
-	return b
-}
-
-// Count reads how many things follow, of a byte at least each.
-func (d *Decoder) Count(most int) int {
-	n := d.Uvarint()
-	if n > uint64(min(most, len(d.B))) {
-		d.Bad, d.B = true, nil
-		return 0
-	}
-	return int(n)
 }

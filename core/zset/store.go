@@ -233,19 +233,19 @@ func (a *Arrangement) Restore() error {
 	if err != nil {
 		return err
 	}
-	d := manifestReader{m: m}
-	if v := d.uvarint(); v != manifestVersion {
+	d := Decoder{B: m}
+	if v := d.Uvarint(); v != manifestVersion {
 		return &DamageError{key, fmt.Sprintf("is of version %d, not %d", v, manifestVersion)}
 	}
 	a.runs, a.delta, a.merging, a.sealing, a.mem, a.blocks = nil, nil, nil, nil, 0, 0
 	s.dead, s.cache = nil, nil
 	named := map[uint64]bool{}
-	for range d.count(len(m)) {
+	for range d.Count(len(m)) {
 		r := a.newRun()
-		for range d.count(len(m)) {
-			ref := blockRef{id: d.uvarint(), n: int(d.uvarint()), size: int(d.uvarint())}
-			first := d.fixed()
-			ref.last = d.fixed()
+		for range d.Count(len(m)) {
+			ref := blockRef{id: d.Uvarint(), n: int(d.Uvarint()), size: int(d.Uvarint())}
+			first := d.Fixed()
+			ref.last = d.Fixed()
 			if named[ref.id] || ref.n < 1 || ref.n > row.BatchRowsMax {
 				return &DamageError{key, "names a block twice, or an empty one"}
 			}
@@ -259,8 +259,8 @@ func (a *Arrangement) Restore() error {
 		}
 		a.runs = append(a.runs, r)
 	}
-	a.nextID = d.uvarint()
-	if d.bad || len(d.m) != 0 {
+	a.nextID = d.Uvarint()
+	if d.Bad || len(d.B) != 0 {
 		return &DamageError{key, "is cut short"}
 	}
 	return a.findDead(named)
@@ -302,40 +302,4 @@ func (a *Arrangement) findDead(named map[uint64]bool) error {
 		}
 		return true
 	})
-}
-
-// A manifestReader reads numbers; bad tells that there were too few bytes.
-type manifestReader struct {
-	m   []byte
-	bad bool
-}
-
-func (d *manifestReader) uvarint() uint64 {
-	x, n := binary.Uvarint(d.m)
-	if n <= 0 {
-		d.bad, d.m = true, nil
-		return 0
-	}
-	d.m = d.m[n:]
-	return x
-}
-
-// count reads how many things follow, each of which takes a byte at least.
-func (d *manifestReader) count(most int) int {
-	x := d.uvarint()
-	if x > uint64(min(most, len(d.m))) {
-		d.bad, d.m = true, nil
-		return 0
-	}
-	return int(x)
-}
-
-func (d *manifestReader) fixed() uint64 {
-	if len(d.m) < 8 {
-		d.bad, d.m = true, nil
-		return 0
-	}
-	x := binary.LittleEndian.Uint64(d.m)
-	d.m = d.m[8:]
-	return x
 }
