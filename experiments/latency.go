@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -43,13 +42,7 @@ const (
 )
 
 func runQueryLatency(ctx context.Context, e *Env) (_ *Result, err error) {
-	dir := e.fresh()
-	credentials, err := node.OpenDev(dir, 2)
-	if err != nil {
-		return nil, err
-	}
-	s, err := node.Serve(node.ServeConfig{Dir: dir, Listen: "127.0.0.1:0", Postgres: "127.0.0.1:0", Shards: 2,
-		Kinds: func() []actor.Kind { return []actor.Kind{actor.Stream()} }, Credentials: credentials, Log: slog.New(slog.DiscardHandler)})
+	s, credentials, err := serve(e.fresh(), 2, func(c *node.ServeConfig) { c.Postgres = "127.0.0.1:0" })
 	if err != nil {
 		return nil, err
 	}

@@ -114,22 +114,30 @@ func findRows(v *view.View, groups, n int) (ns, bytes float64, err error) {
 		list = append(list, b)
 	}
 	f, out := v.Finder(), zset.NewBatch(v.Types())
+	return perRead(n, func() error {
+		for i := range n {
+			out.Clear()
+			if err := f.Find(list[i%keys], out); err != nil {
+				return err
+			}
+			if out.N != 1 || out.W[0] != 1 || out.Cols[1].I[0] != 2 {
+				return fmt.Errorf("read %d finds %d rows, want one of two events", i, out.N)
+			}
+		}
+		return nil
+	})
+}
+
+// perRead is the time, and what was allocated, of each of n reads.
+func perRead(n int, read func() error) (ns, bytes float64, err error) {
 	var before, after runtime.MemStats
 	runtime.GC()
 	runtime.ReadMemStats(&before)
 	begun := time.Now()
-	for i := range n {
-		out.Clear()
-		if err := f.Find(list[i%keys], out); err != nil {
-			return 0, 0, err
-		}
-		if out.N != 1 || out.W[0] != 1 || out.Cols[1].I[0] != 2 {
-			return 0, 0, fmt.Errorf("read %d finds %d rows, want one of two events", i, out.N)
-		}
-	}
+	err = read()
 	took := time.Since(begun)
 	runtime.ReadMemStats(&after)
-	return float64(took) / float64(n), float64(after.TotalAlloc-before.TotalAlloc) / float64(n), nil
+	return float64(took) / float64(n), float64(after.TotalAlloc-before.TotalAlloc) / float64(n), err
 }
 
 // readStates reads the states of actors in memory.
@@ -149,17 +157,14 @@ func readStates(n int) (ns, bytes float64, err error) {
 	}
 	frame := w.Finish(wire.Commands)
 	m.answers = 0
-	var before, after runtime.MemStats
-	runtime.GC()
-	runtime.ReadMemStats(&before)
-	begun := time.Now()
-	for done := 0; done < n; done += batch {
-		m.put(proc.Input{Kind: proc.Message, Frame: frame})
-	}
-	took := time.Since(begun)
-	runtime.ReadMemStats(&after)
-	if m.fault != nil || m.answers < n {
-		return 0, 0, fmt.Errorf("%d answers of %d, fault %v", m.answers, n, m.fault)
-	}
-	return float64(took) / float64(m.answers), float64(after.TotalAlloc-before.TotalAlloc) / float64(m.answers), nil
+	n = (n + batch - 1) / batch * batch
+	return perRead(n, func() error {
+		for done := 0; done < n; done += batch {
+			m.put(proc.Input{Kind: proc.Message, Frame: frame})
+		}
+		if m.fault != nil || m.answers != n {
+			return fmt.Errorf("%d answers of %d, fault %v", m.answers, n, m.fault)
+		}
+		return nil
+	})
 }

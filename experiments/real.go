@@ -19,15 +19,20 @@ import (
 	"actordb/net/wire"
 )
 
-// serve starts a real node: files, Pebble, mutual TLS.
-func serve(dir string, shards int) (*node.Server, node.Credentials, error) {
+// serve starts a real node: files, Pebble, mutual TLS. With change it is another one than
+// the experiments' usual one.
+func serve(dir string, shards int, change ...func(*node.ServeConfig)) (*node.Server, node.Credentials, error) {
 	c, err := node.OpenDev(dir, shards)
 	if err != nil {
 		return nil, c, err
 	}
-	s, err := node.Serve(node.ServeConfig{Dir: dir, Listen: "127.0.0.1:0", Shards: shards,
+	cfg := node.ServeConfig{Dir: dir, Listen: "127.0.0.1:0", Shards: shards,
 		Kinds:       func() []actor.Kind { return []actor.Kind{counter(actor.Policy{}).Instance(), actor.Stream()} },
-		Credentials: c, Log: slog.New(slog.DiscardHandler)})
+		Credentials: c, Log: slog.New(slog.DiscardHandler)}
+	for _, f := range change {
+		f(&cfg)
+	}
+	s, err := node.Serve(cfg)
 	return s, c, err
 }
 

@@ -44,11 +44,7 @@ func TestDrill(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, c := range r.Checks {
-		if t.Log(c); c.Verdict != checkers.Pass || c.Examined == 0 {
-			t.Errorf("%s, want a pass over something", c)
-		}
-	}
+	passed(t, r.Checks)
 	if r.Verdict != checkers.Pass || len(r.Checks) != 8 {
 		t.Errorf("%s by %d checks", r.Verdict, len(r.Checks))
 	}
@@ -161,6 +157,16 @@ func TestValidate(t *testing.T) {
 		change(&c)
 		if _, err := Run(t.Context(), c); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, want %q", err, want)
+		}
+	}
+}
+
+// passed wants every check to have looked at something, and to have found it well.
+func passed(t *testing.T, checks []checkers.Result) {
+	t.Helper()
+	for _, c := range checks {
+		if t.Log(c); c.Verdict != checkers.Pass || c.Examined == 0 {
+			t.Errorf("%s, want a pass over something", c)
 		}
 	}
 }
