@@ -112,8 +112,8 @@ func (s *Shard) advanceCheckpoint() {
 	if s.out.Fault != nil {
 		return
 	}
-	if s.behind || s.holding() || s.applied > s.journal.Last() {
-		return // the journal does not hold yet what the state reflects
+	if s.behind || s.holding() {
+		return
 	}
 	s.forceSnapshots()
 	c := &s.checkpoint

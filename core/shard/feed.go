@@ -206,7 +206,7 @@ func (s *Shard) feedAll() {
 // bring sends what is applied already: from memory as far as that reaches, else
 // the next piece is read.
 func (s *Shard) bring(f *feed) {
-	for f.reading == 0 && f.window > 0 && f.next <= min(s.applied, s.journal.Last()) && f.room(f.blocked) {
+	for !s.behind && f.reading == 0 && f.window > 0 && f.next <= s.applied && f.room(f.blocked) {
 		if f.next <= max(s.journal.Floor(), s.unread) {
 			s.feedGone(f)
 			return

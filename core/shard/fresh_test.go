@@ -7,6 +7,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"actordb/core"
+	"actordb/core/actor"
 	"actordb/core/proc"
 	"actordb/net/wire"
 )
@@ -124,4 +125,47 @@ func TestReadAtToken(t *testing.T) {
 	f.answered(2, core.CodeNone)
 	f.read(3, core.Freshness{Level: core.AtToken, Token: token})
 	f.answered(3, core.CodeNone)
+}
+
+// A replica whose state is ahead of its log, because that was lost, answers no read
+// before the log has what the state reflects: where an actor's newest event stands leads
+// out of it.
+func TestStateAheadOfTheLog(t *testing.T) {
+	leader := newLoop(t, actor.Policy{}, nil)
+	id := leader.session()
+	for i := range 5 {
+		leader.ask(add(id, core.CommandNumber(i+1), "a", 1))
+	}
+	last := uint64(leader.shard.journal.Last())
+	entries, err := leader.shard.journal.Entries(1, last+1, 1<<20)
+	if err != nil || uint64(len(entries)) != last || last < 5 {
+		t.Fatalf("%d entries of %d: %v", len(entries), last, err)
+	}
+	term := entries[0].GetTerm()
+	f := &follower{loop: ofThree(t), t: t}
+	f.cfg.CheckpointBytes = 1
+	f.start()
+	send := func(from, to uint64) {
+		app := message(pb.MsgApp, term, from-1, min(from-1, 1)*term)
+		app.Commit, app.Entries = proto.Uint64(to), entries[from-1:to]
+		f.tell(wire.Peers, encoded(t, app))
+	}
+	send(1, last)
+	f.fire()
+	if got := f.shard.checkpoint.durable; uint64(got) != last {
+		t.Fatalf("a checkpoint at %d, want %d: %s", got, last, f.shard)
+	}
+	f.files.Wipe()
+	f.cfg.Fresh = false
+	f.restart(true)
+	if f.fault != nil || uint64(f.shard.applied) != last || f.shard.journal.Last() != 0 {
+		t.Fatalf("fault %v, %s", f.fault, f.shard)
+	}
+	send(1, 2)
+	f.read(1, core.Freshness{Level: core.Stale})
+	f.answered(1, core.CodeNotLeader)
+	send(3, last)
+	f.read(2, core.Freshness{Level: core.Stale})
+	f.horizon(f.shard.horizon.inquiry.nonce, core.Index(last), 0)
+	f.answered(2, core.CodeNone)
 }

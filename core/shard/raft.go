@@ -172,9 +172,7 @@ func (s *Shard) committed(e *pb.Entry) {
 	}
 	switch {
 	case s.out.Fault != nil:
-	case index <= s.applied && s.fetching.step == fetchNone:
-		s.journal.Applied(index) // the state that was fetched reflects it
-	case s.behind:
+	case s.behind || index <= s.applied: // catchUp applies it, or the fetched state reflects it
 		s.load.until = max(s.load.until, index)
 		s.journal.Applied(index)
 	default:

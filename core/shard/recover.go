@@ -185,6 +185,7 @@ func (s *Shard) beginReplay() {
 	// What a checkpoint reflects was committed, whether or not the journal got
 	// to store that commit index.
 	s.load.until = max(s.load.until, min(s.applied, s.journal.Last()), core.Index(s.journal.HardState().GetCommit()))
+	s.behind = s.behind || s.applied > s.load.until // the journal was lost: its entries come again
 	members := s.journal.Membership(s.load.until)
 	if members.Index > s.journal.Floor() {
 		before := s.journal.Membership(members.Index - 1).Conf

@@ -474,13 +474,16 @@ func (s *Shard) installed() {
 	}
 }
 
-// catchUp fetches state, or applies what was committed meanwhile.
+// catchUp fetches state, or applies what was committed meanwhile. State that was
+// fetched may be ahead of the log: then its entries are waited for, since what names
+// them (where an actor's newest event stands) would lead out of the log, or to entries
+// that the group has voided.
 func (s *Shard) catchUp() {
 	if s.fetching.step != fetchNone {
 		s.fetchOn()
 		return
 	}
-	if s.replay() {
+	if s.replay() && s.applied <= s.load.until {
 		s.behind = false
 	}
 }
