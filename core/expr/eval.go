@@ -18,6 +18,9 @@ type Func struct {
 	volatile bool // not folded
 }
 
+// Volatile tells of a function that is not known by its name and the types that it takes.
+func (f *Func) Volatile() bool { return f.volatile }
+
 // A kernel computes a column. Rows whose argument is null may get any value of
 // a fixed type, and no error; they are made null afterwards. A kernel of a type
 // that is not fixed appends one value for each row.

@@ -51,6 +51,8 @@ type ask struct {
 
 	runner  runner
 	stream  stream
+	planned *view.Planned // of a query
+	kept    bool          // its answer comes from a promoted query
 	job     *view.Job
 	reading *lower.Reading // of a query's answer
 	changes *changes       // of a subscription's step
@@ -266,7 +268,7 @@ func (p *Process) end(a *ask) {
 	if p.define.under == a {
 		p.define.under = nil
 	}
-	a.stage, a.runner, a.job, a.reading, a.changes = finished, runner{}, nil, nil, nil
+	a.stage, a.runner, a.planned, a.job, a.reading, a.changes = finished, runner{}, nil, nil, nil, nil
 }
 
 // forget gives up all that is known of a statement.

@@ -38,6 +38,9 @@ func (p *Process) beginAnew(gone *feed.CompactedError) {
 	}
 	for _, k := range p.kept {
 		p.release(&k.runner)
+		if k.reads != nil { // nobody else knows what it was
+			p.policy.Demoted(k.name)
+		}
 	}
 	p.kept, p.recent, p.define.ready = nil, nil, false
 	p.live.Stop(p.now, p.out)

@@ -13,8 +13,9 @@ import (
 // kept is a materialized view.
 type kept struct {
 	runner
-	name string
-	view *view.View
+	name  string   // of the projection, or the key of a promoted query
+	reads []string // of a promoted query: what it goes with
+	view  *view.View
 
 	cost     int64     // that the policy was told of
 	since    proc.Tick // up to when
@@ -120,17 +121,7 @@ func (p *Process) reach(cut core.Timestamp) {
 	p.each(func(r *runner) { r.put(item{cut: cut, gone: gone, at: at}) })
 	p.saveSelf(at)
 	if len(gone) > 0 {
-		p.kept = slices.DeleteFunc(p.kept, func(k *kept) bool {
-			if slices.Contains(gone, k.name) {
-				p.policy.Demoted(k.name)
-				p.release(&k.runner)
-				if p.cfg.Stored {
-					p.purge(k.name)
-				}
-				return true
-			}
-			return false
-		})
+		p.kept = slices.DeleteFunc(p.kept, func(k *kept) bool { return p.dropped(k, gone) })
 	}
 	if p.cut >= p.begun && (p.define.changed || !p.define.ready) {
 		p.define.changed, p.define.ready = false, true
@@ -140,6 +131,24 @@ func (p *Process) reach(cut core.Timestamp) {
 			p.sweepStore([]byte{keyView})
 		}
 	}
+}
+
+// dropped gives up a view that was dropped, or whose tables were.
+func (p *Process) dropped(k *kept, gone []string) bool {
+	if k.reads != nil {
+		if !slices.ContainsFunc(k.reads, func(name string) bool { return slices.Contains(gone, name) }) {
+			return false
+		}
+		p.out.Mark(markQueryDropped)
+	} else if !slices.Contains(gone, k.name) {
+		return false
+	}
+	p.policy.Demoted(k.name)
+	p.release(&k.runner)
+	if p.cfg.Stored && k.reads == nil {
+		p.purge(k.name)
+	}
+	return true
 }
 
 // keepOn does a piece of work on a kept view.
@@ -191,15 +200,22 @@ func (p *Process) behind() bool {
 func (p *Process) keptAt(c *view.Catalog) func(full string) (*view.View, bool) {
 	return func(full string) (*view.View, bool) {
 		for _, k := range p.kept {
+			if k.name != full || !p.stands(k) {
+				continue
+			}
 			statement, ok := c.Lookup(full)
-			was, _ := k.catalog.Lookup(full)
-			if k.name == full && ok && was == statement && k.err == nil && k.current() && k.job.Cut() == p.cut {
+			if was, _ := k.catalog.Lookup(full); ok && was == statement {
 				p.out.Mark(markKept)
 				return k.view, true
 			}
 		}
 		return nil, false
 	}
+}
+
+// stands tells of a kept view that it stands at the present cut.
+func (p *Process) stands(k *kept) bool {
+	return k.err == nil && k.current() && k.job.Cut() == p.cut
 }
 
 // changes yields the weighted rows of a batch in pieces.

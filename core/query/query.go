@@ -91,6 +91,11 @@ const (
 	markPromoted proc.Mark = "query.view-promoted"
 	markDemoted  proc.Mark = "query.view-demoted"
 
+	markQueryPromoted proc.Mark = "query.query-promoted"
+	markQueryDemoted  proc.Mark = "query.query-demoted"
+	markQueryKept     proc.Mark = "query.answer-from-a-promoted-query"
+	markQueryDropped  proc.Mark = "query.table-of-a-promoted-query-dropped"
+
 	markSaved       proc.Mark = "query.view-checkpointed"
 	markRestored    proc.Mark = "query.view-resumed-from-a-checkpoint"
 	markRefused     proc.Mark = "query.checkpoint-refused"
@@ -104,6 +109,7 @@ const (
 func Marks() []proc.Mark {
 	return []proc.Mark{markScan, markNoLane, markRetarget, markHeld, markCutOff, markGone, markStrange, markAgain, markFull, markWaited,
 		markLate, markConflict, markForged, markKept, markLookedUp, markResumed, markStreams, markDropped, markPromoted, markDemoted, markAnew,
+		markQueryPromoted, markQueryDemoted, markQueryKept, markQueryDropped,
 		markSaved, markRestored, markRefused, markTooLarge, markSavedSelf, markResumedSelf, markStoreFails}
 }
 

@@ -60,7 +60,7 @@ func (p *Process) start(a *ask) error {
 }
 
 func (p *Process) options(a *ask, c *view.Catalog) view.Options {
-	o := view.Options{Params: a.params, Now: a.clock, User: string(a.principal), Memory: p.cfg.Limits.MemoryBytes}
+	o := view.Options{Params: a.params, Now: a.clock, User: string(a.principal), Memory: p.cfg.Limits.MemoryBytes, Candidates: p.candidates}
 	if p.answersAt(a) == p.cut { // what is kept stands there
 		o.Kept = p.found(c)
 	}
@@ -71,7 +71,15 @@ func (p *Process) options(a *ask, c *view.Catalog) view.Options {
 func (p *Process) query(a *ask, c *view.Catalog, q *tree.Query) (err error) {
 	o := p.options(a, c)
 	o.Stream = a.analyze == nil
-	if a.job, err = c.NewJob(q, o); err != nil {
+	if a.planned, err = c.Plan(q, o); err != nil {
+		return err
+	}
+	if kept, ok := p.answerOf(a); ok {
+		a.job, err = a.planned.Read(kept, o)
+	} else {
+		a.job, err = a.planned.Job(o)
+	}
+	if err != nil {
 		return err
 	}
 	if a.job.LookedUp() {
@@ -149,26 +157,12 @@ func (p *Process) explain(a *ask, c *view.Catalog, s *tree.Explain) error {
 	if !ok {
 		return sqlerr.Unsupported(s.At(), "EXPLAIN of anything but a query")
 	}
-	found, err := plan.Query(q.Query, plan.Options{Catalog: c, Params: a.params, Now: a.clock, User: string(a.principal)})
+	planned, err := c.Plan(q.Query, p.options(a, c))
 	if err != nil {
 		return err
 	}
-	lines := found.Explain()
-	for _, full := range view.TablesOf(found) {
-		if projection, ok := c.Projection(full); ok {
-			why := "it is computed on demand: nobody asked to keep it, and it is not asked often enough"
-			if projection.Kept || p.policy.Keeps(full) {
-				why = "it is computed on demand: its rows are still being collected"
-				if _, ok := p.keptAt(c)(full); ok && p.answersAt(a) == p.cut {
-					why = "its rows are kept; as of a time it is computed on demand"
-				}
-				if !projection.Kept {
-					why += "; it was promoted, since to ask for it costs more than to keep it"
-				}
-			}
-			lines = append(lines, full+": "+why)
-		}
-	}
+	a.planned = planned
+	lines := append(planned.Explain(), p.whyKept(a, c)...)
 	text := row.Schema{{Name: "QUERY PLAN", Type: row.Of(row.Text)}}
 	p.head(a, []plan.Col{{Name: text[0].Name, Type: text[0].Type}})
 	a.cut = p.answersAt(a)

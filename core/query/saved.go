@@ -88,7 +88,7 @@ func (p *Process) count(bytes int) {
 	}
 	p.saved.bytes, p.saved.due = 0, true
 	for _, k := range p.kept {
-		k.due = true
+		k.due = !p.policy.Keeps(k.name) // after a restart nobody has asked (decision 25)
 	}
 }
 

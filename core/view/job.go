@@ -22,6 +22,8 @@ type Options struct {
 	// Kept finds the rows of a projection that are kept, as of the cut that the job
 	// will finish; nil: none are.
 	Kept func(full string) (*View, bool)
+	// Candidates are those of the node's policy; nil: it has none.
+	Candidates func() []Candidate
 	// Place is where the view is checkpointed; without a prefix it is not.
 	Place lower.Place
 
@@ -72,11 +74,11 @@ type input struct {
 
 // NewJob plans a query and what it reads.
 func (c *Catalog) NewJob(q *tree.Query, o Options) (*Job, error) {
-	p, err := plan.Query(q, plan.Options{Catalog: c, Params: o.Params, Now: o.Now, User: o.User})
+	p, err := c.Plan(q, o)
 	if err != nil {
 		return nil, err
 	}
-	return c.newJob(p, o)
+	return p.Job(o)
 }
 
 func (c *Catalog) newJob(p *plan.Plan, o Options) (*Job, error) {

@@ -40,7 +40,7 @@ func (c *Catalog) postgres() *pgcat.Contents {
 		return c.contents
 	}
 	out := &pgcat.Contents{Schemas: append([]pgcat.Namespace{{OID: projectionsOID, Name: ProjectionSchema}, {OID: systemOID, Name: SystemSchema}}, c.schemas...)}
-	for i, t := range []*plan.Table{lateTable, systemTables["system.relations"], systemTables["system.columns"]} {
+	for i, t := range []*plan.Table{lateTable, systemTables["system.relations"], systemTables["system.columns"], systemTables[promotions]} {
 		out.Relations = append(out.Relations, pgcat.Relation{OID: ownOID + int64(i), Schema: SystemSchema, Name: strings.TrimPrefix(t.Name, SystemSchema+"."), Kind: 'v', Columns: t.Schema})
 	}
 	for _, full := range c.order {

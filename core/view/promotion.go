@@ -2,6 +2,7 @@ package view
 
 import (
 	"fmt"
+	"slices"
 
 	"actordb/core"
 )
@@ -79,10 +80,12 @@ func (p Prices) Validate() error {
 // Limits of a policy.
 const (
 	// WatchedMax bounds the views that a policy has an opinion about. One more, and the
-	// one that has least to say for it is forgotten.
+	// one whose questions have cost least is forgotten.
 	WatchedMax = 1000
-	costMax    = int64(1) << 40 // of one thing: with prices, and sums of some, it fits
-	priceMax   = 1000
+	// watchedTextMax bounds what is remembered of a definition, in bytes.
+	watchedTextMax = 1 << 10
+	costMax        = int64(1) << 40 // of one thing: with prices, and sums of some, it fits
+	priceMax       = 1000
 )
 
 // A Policy decides for many views which of them are kept. It is a function of what it
@@ -92,13 +95,16 @@ type Policy struct {
 	prices  Prices
 	keptMax int
 	views   map[string]*watched
-	names   []string // of views, by when they were first heard of
+	order   []*watched // by when they were first heard of
 	kept    int
 }
 
 type watched struct {
 	rental
-	rows int64 // that a question on demand goes through, at last
+	name   string
+	rows   int64 // that a question on demand goes through, at last
+	credit int64 // what its questions have cost, less what had to be forgotten meanwhile
+	text   string
 }
 
 // NewPolicy makes a policy that keeps at most so many views at once.
@@ -118,7 +124,47 @@ func (p *Policy) Asked(name string, rows int64, late bool) (promote bool) {
 	if late {
 		cost *= p.prices.Late
 	}
+	w.credit = min(w.credit+cost, costMax)
 	return w.asked(cost) && p.kept < p.keptMax
+}
+
+// Called says what a view is, for List.
+func (p *Policy) Called(name, text string) {
+	if w := p.views[name]; w != nil && w.text == "" {
+		w.text = text[:min(len(text), watchedTextMax)]
+	}
+}
+
+// A Candidate is what a policy thinks of a view.
+type Candidate struct {
+	Name  string
+	Text  string // its beginning
+	Kept  bool
+	Built bool  // and answered from; who keeps it knows
+	Rows  int64 // that a question goes through on demand
+	// Paid of Price: at the price it is promoted, at 0 it is demoted.
+	Paid, Price int64
+}
+
+// List has the views that the policy has an opinion about, by when they were first heard of.
+func (p *Policy) List() (list []Candidate) {
+	for _, w := range p.order {
+		list = append(list, w.candidate())
+	}
+	return list
+}
+
+// Candidate is what the policy thinks of a view; ok is false if nothing.
+func (p *Policy) Candidate(name string) (c Candidate, ok bool) {
+	w := p.views[name]
+	if w == nil {
+		return c, false
+	}
+	return w.candidate(), true
+}
+
+func (w *watched) candidate() Candidate {
+	return Candidate{Name: w.name, Text: w.text, Kept: w.kept, Rows: w.rows, Paid: w.advantage + w.build/2, Price: w.build / 2 * 2}
 }
 
 // Read says that a kept view was read: on demand it would have gone through what it
@@ -174,33 +220,36 @@ func (p *Policy) watch(name string) *watched {
 	if w := p.views[name]; w != nil {
 		return w
 	}
-	if len(p.names) == WatchedMax {
+	if len(p.order) == WatchedMax {
 		p.forget()
 	}
-	w := &watched{}
+	w := &watched{name: name}
 	p.views[name] = w
-	p.names = append(p.names, name)
+	p.order = append(p.order, w)
 	return w
 }
 
-// forget drops the view that is least worth keeping; of several the oldest.
+// forget drops the view whose questions have cost least, of several the oldest, and takes as
+// much from the others: so what was dear once gives way to what is asked now (the Landlord
+// algorithm: Young, 2002, On-line file caching).
 func (p *Policy) forget() {
 	least := -1
-	for i, name := range p.names {
-		w := p.views[name]
-		if w.kept {
-			continue
-		}
-		if least < 0 || w.advantage < p.views[p.names[least]].advantage {
+	for i, w := range p.order {
+		if !w.kept && (least < 0 || w.credit < p.order[least].credit) {
 			least = i
 		}
 	}
 	if least < 0 {
 		least = 0 // all are kept: more than there may be
 	}
-	p.Demoted(p.names[least])
-	delete(p.views, p.names[least])
-	p.names = append(p.names[:least], p.names[least+1:]...)
+	gone := p.order[least]
+	price := gone.credit
+	for _, w := range p.order {
+		w.credit = max(w.credit-price, 0)
+	}
+	p.Demoted(gone.name)
+	delete(p.views, gone.name)
+	p.order = slices.Delete(p.order, least, least+1)
 }
 
 func clamp(x int64) int64 { return max(0, min(x, costMax)) }

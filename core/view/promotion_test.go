@@ -145,12 +145,12 @@ func TestPolicyLimits(t *testing.T) {
 		if did != again {
 			t.Fatal("two policies that were told the same part")
 		}
-		if p.kept > 3 || len(p.names) > WatchedMax || len(p.names) != len(p.views) {
-			t.Fatalf("%d are kept, %d watched, %d names", p.kept, len(p.views), len(p.names))
+		if p.kept > 3 || len(p.order) > WatchedMax || len(p.order) != len(p.views) {
+			t.Fatalf("%d are kept, %d watched, %d names", p.kept, len(p.views), len(p.order))
 		}
 	}
-	if flips < 10 || len(p.names) < WatchedMax {
-		t.Errorf("%d flips of %d views", flips, len(p.names))
+	if flips < 10 || len(p.order) < WatchedMax {
+		t.Errorf("%d flips of %d views", flips, len(p.order))
 	}
 }
 
@@ -185,5 +185,47 @@ func TestPrices(t *testing.T) {
 		}
 	} else {
 		t.Error("the dearest question of all promotes nothing")
+	}
+}
+
+// When there is no room, what has cost least goes, and what was dear once gives way to what is
+// asked now.
+func TestForgetting(t *testing.T) {
+	p := NewPolicy(DefaultPrices(), 3)
+	p.Asked("dear", 50, false)
+	for i := range WatchedMax - 1 {
+		p.Asked(fmt.Sprint("once-", i), int64(10+i%7), false)
+	}
+	p.Asked("one more", 10, false)
+	if _, ok := p.Candidate("once-0"); ok {
+		t.Error("the first of those that cost least is still there")
+	}
+	if c, ok := p.Candidate("dear"); !ok || c.Rows != 50 || c.Kept || c.Paid != 50 || c.Price != 150 {
+		t.Errorf("%+v, %t", c, ok)
+	}
+	if n := len(p.List()); n != WatchedMax {
+		t.Errorf("%d are watched", n)
+	}
+	gone := 0
+	for i := 0; gone == 0 && i < 200*WatchedMax; i++ { // each takes 10 from all others, in turn
+		p.Asked(fmt.Sprint("more-", i), 10, false)
+		if _, ok := p.Candidate("dear"); !ok {
+			gone = i
+		}
+	}
+	if gone < WatchedMax {
+		t.Errorf("what was dear is gone after %d others", gone)
+	}
+}
+
+// Of a text the beginning is remembered, once, and not without the view.
+func TestCalled(t *testing.T) {
+	p := NewPolicy(DefaultPrices(), 3)
+	p.Called("unknown", "nothing")
+	p.Asked("v", 1, false)
+	p.Called("v", string(make([]byte, 3*watchedTextMax)))
+	p.Called("v", "another")
+	if list := p.List(); len(list) != 1 || len(list[0].Text) != watchedTextMax {
+		t.Errorf("%d views", len(list))
 	}
 }

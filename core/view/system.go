@@ -3,6 +3,7 @@ package view
 import (
 	"maps"
 	"slices"
+	"strings"
 
 	"actordb/core/row"
 	"actordb/core/sql/plan"
@@ -16,7 +17,10 @@ import (
 //
 //	system.relations (name, kind, materialized, definition)
 //	system.columns (relation, position, name, type, not_null, personal)
+//	system.promotions (name, kind, state, question_rows, paid, price, definition)
 //
+// system.promotions is what the node that is asked thinks of views that nobody declared to
+// be kept, at the moment: no function of the journals, and other nodes think otherwise.
 // position is that of the payload's field for those columns of an event type that
 // are fields, and 0 for others.
 var systemTables = map[string]*plan.Table{
@@ -34,12 +38,49 @@ var systemTables = map[string]*plan.Table{
 		{Name: "not_null", Type: row.Of(row.Bool), NotNull: true},
 		{Name: "personal", Type: row.Of(row.Bool), NotNull: true},
 	}},
+	promotions: {Name: promotions, Schema: row.Schema{
+		{Name: "name", Type: row.Of(row.Text), NotNull: true},
+		{Name: "kind", Type: row.Of(row.Text), NotNull: true},          // projection or query
+		{Name: "state", Type: row.Of(row.Text), NotNull: true},         // on demand, building or kept
+		{Name: "question_rows", Type: row.Of(row.Int8), NotNull: true}, // that one goes through on demand
+		{Name: "paid", Type: row.Of(row.Int8), NotNull: true},          // of the price; then it is promoted, and demoted at 0
+		{Name: "price", Type: row.Of(row.Int8), NotNull: true},         // of building, in rows of questions
+		{Name: "definition", Type: row.Of(row.Text), NotNull: true},    // its beginning
+	}},
+}
+
+const promotions = SystemSchema + ".promotions"
+
+// promotionRows are those of system.promotions.
+func promotionRows(o Options) *zset.Batch {
+	out := zset.NewBatch(systemTables[promotions].Schema.Types())
+	number := func(n int64) row.Value { return row.Value{Type: row.Of(row.Int8), I: n} }
+	if o.Candidates == nil {
+		return out
+	}
+	for _, x := range o.Candidates() {
+		name, kind, state := x.Name, "projection", "on demand"
+		if !strings.Contains(name, ".") {
+			kind = "query"
+		}
+		if x.Kept {
+			state = "kept"
+			if !x.Built {
+				state = "building"
+			}
+		}
+		out.AddValues(1, text(name), text(kind), text(state), number(x.Rows), number(x.Paid), number(x.Price), text(x.Text))
+	}
+	return out
 }
 
 // systemRows are the rows of one of them.
 func (c *Catalog) systemRows(full string, o Options) (*zset.Batch, error) {
 	if o.keep && !o.Stream {
 		return nil, sqlerr.Unsupported(tree.NoPos, "keeping what is read from %s", full)
+	}
+	if full == promotions {
+		return promotionRows(o), nil
 	}
 	if systemTables[full] == nil {
 		return c.postgres().Rows(full), nil

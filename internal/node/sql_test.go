@@ -426,3 +426,63 @@ func TestSQLCompacted(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+// A query that keeps coming is kept, however it is written; one with another constant is not, what is
+// kept follows the events, and goes with its table. EXPLAIN and system.promotions say so.
+func TestPromotedQuery(t *testing.T) {
+	s := newSite(t)
+	c := s.dial(nil)
+	perform(t, c, `CREATE EVENT TYPE stream.sold (item text NOT NULL, n int8)`)
+	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
+	defer cancel()
+	sell := func(item string, n int64) {
+		t.Helper()
+		if _, err := c.Append(ctx, "stream/1", core.AnySeq, sale(item, n)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range int64(10) {
+		sell([]string{"apple", "pear"}[i%2], i)
+	}
+	const text = `SELECT item, sum(n) AS total FROM stream.sold WHERE n > 2 GROUP BY item ORDER BY item`
+	why := func(text string) string {
+		t.Helper()
+		return strings.Join(asked(t, c, `EXPLAIN `+text), "\n")
+	}
+	if plan := why(text); !strings.Contains(plan, "not asked often enough") {
+		t.Fatal(plan)
+	}
+	for plan := ""; !strings.Contains(plan, "its rows are kept"); plan = why(text) {
+		if rows := fmt.Sprint(asked(t, c, text)); rows != "[apple|18 pear|24]" || ctx.Err() != nil {
+			t.Fatalf("%s, and %s", rows, plan)
+		}
+	}
+	for i := range int64(5) {
+		sell("apple", 100)
+		if rows := fmt.Sprint(asked(t, c, `SELECT s.item, sum(s.n) FROM stream.sold s WHERE s.n > $1 GROUP BY 1 ORDER BY 2 DESC`, 2)); rows != fmt.Sprintf("[apple|%d pear|24]", 118+100*i) {
+			t.Errorf("after %d sales: %s", i+1, rows)
+		}
+	}
+	if rows := fmt.Sprint(asked(t, c, `SELECT item, sum(n) AS total FROM stream.sold WHERE n > 8 GROUP BY item ORDER BY item`)); rows != "[apple|500 pear|9]" {
+		t.Error("with another constant: ", rows)
+	}
+	if rows := asked(t, c, `SELECT state, question_rows FROM system.promotions WHERE kind = 'query' AND definition LIKE '%> 2%'`); len(rows) != 1 || !strings.HasPrefix(rows[0], "kept|") {
+		t.Error(rows)
+	}
+	for text, because := range map[string]string{
+		`SELECT count(*) FROM stream.sold WHERE event_time < now()`: "it depends on the present time",
+		`SELECT current_user, n FROM stream.sold`:                   "it depends on who asks",
+		`SELECT * FROM system.relations`:                            "no type of event",
+		`SELECT 1`:                                                  "it reads no events",
+		`SELECT n FROM stream.sold WHERE item = '` + strings.Repeat("x", 10_000) + `'`: "too large to be recognized",
+	} {
+		if plan := why(text); !strings.Contains(plan, because) {
+			t.Errorf("%.80s: %.300s", text, plan)
+		}
+	}
+	perform(t, c, `DROP EVENT TYPE stream.sold`)
+	perform(t, c, `CREATE EVENT TYPE stream.sold (what text NOT NULL, n int8, item text)`)
+	if rows := asked(t, c, text); len(rows) != 1 || !strings.HasPrefix(rows[0], "NULL|") {
+		t.Errorf("of the table's successor: %v", rows)
+	}
+}

@@ -49,6 +49,12 @@ var askedQueries = []question{
 		means: `SELECT count(*), sum(quantity) FROM cart."item-added" WHERE item = 'bread' GROUP BY item`},
 	{asked: `SELECT key, seq, item, quantity FROM cart."item-added"%s WHERE quantity > $1`, params: []string{"2"},
 		means: `SELECT key, seq, item, quantity FROM cart."item-added" WHERE quantity > 2`},
+	{asked: `SELECT key AS cart, seq, item, quantity FROM cart."item-added"%s WHERE quantity > 3`,
+		means: `SELECT key, seq, item, quantity FROM cart."item-added" WHERE quantity > 3`},
+	{asked: `SELECT item, sum(quantity) FROM cart."item-added"%s WHERE quantity > 1 GROUP BY item ORDER BY item`,
+		means: `SELECT item, sum(quantity) FROM cart."item-added" WHERE quantity > 1 GROUP BY item`},
+	{asked: `SELECT item, sum(quantity) FROM cart."item-added"%s WHERE quantity > $1 GROUP BY item ORDER BY sum(quantity)`, params: []string{"2"},
+		means: `SELECT item, sum(quantity) FROM cart."item-added" WHERE quantity > 2 GROUP BY item`},
 	{asked: `SELECT count(*), count(DISTINCT key) FROM cart."item-removed"%s`, means: `SELECT count(*), count(DISTINCT key) FROM cart."item-removed"`},
 }
 

@@ -122,6 +122,7 @@ func (b *binder) table(f *tree.TableName, s *scope) (*Rel, []Col) {
 		if b.o.View {
 			unsupported(f.AsOf, "AS OF in what is kept")
 		}
+		b.p.Moment = "the time that a table is read at"
 		r.AsOf = b.asOf(f.AsOf)
 	}
 	return r, r.Cols

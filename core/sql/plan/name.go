@@ -17,6 +17,9 @@ func (b *binder) catalogCall(name string, args []*expr.Node, pos tree.Pos) *expr
 	if n != nil && b.o.View {
 		panic(sqlerr.Unsupported(pos, "the function %s of the catalog in what is kept", name))
 	}
+	if n != nil {
+		b.p.Moment = "the catalog"
+	}
 	return n
 }
 

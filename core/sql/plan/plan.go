@@ -158,7 +158,10 @@ type Plan struct {
 	Root  *Rel
 	Cols  []Col   // those of the answer, in order
 	Order []Order // of the answer
-	next  int
+	// Moment is what the plan depends on besides tables and parameters, as a person would
+	// say it: asked again, it is another one. "" for nothing.
+	Moment string
+	next   int
 }
 
 // fresh makes a new column.

@@ -346,12 +346,14 @@ func (b *binder) call(e *tree.Call, s *scope) *expr.Node {
 		if b.o.View {
 			panic(sqlerr.Unsupported(e.Pos, "the present time in what is kept").Hint("compare with a time that an event has"))
 		}
+		b.p.Moment = "the present time"
 	}
 	switch e.Name {
 	case "current_user", "current_role", "session_user", "user":
 		if b.o.View {
 			unsupported(e, "who asks, in what is kept,")
 		}
+		b.p.Moment = "who asks"
 		return expr.Constant(row.Value{Type: row.Of(row.Text), B: []byte(b.o.User)}, e.Pos)
 	case "current_timestamp", "now":
 		return stamp(row.Timestamptz, b.o.Now)
