@@ -40,6 +40,7 @@ type checkpointing struct {
 	at       core.Index  // that the running one reflects
 	covered  core.Index  // every event up to here is in a snapshot that it makes durable
 	durable  core.Index  // that the last durable one reflects
+	wanted   core.Index  // a peer needs one that has everything up to here in snapshots
 	dirty    uint32      // head of the list of actors changed since, by known.nextDirty; plus 1
 	sessions []core.SessionID
 	gone     []core.SessionID
@@ -117,9 +118,11 @@ func (s *Shard) advanceCheckpoint() {
 	}
 	s.forceSnapshots()
 	c := &s.checkpoint
-	if c.busy || c.bytes < s.cfg.CheckpointBytes {
+	asked := c.covered < c.wanted && len(c.force) == 0
+	if c.busy || c.bytes < s.cfg.CheckpointBytes && !asked {
 		return
 	}
+	c.wanted = 0 // the peer asks again
 	batch := &disk.Batch{}
 	for c.dirty != 0 {
 		k := s.actors.at(c.dirty - 1)
@@ -164,8 +167,8 @@ func (s *Shard) submitCheckpoint() {
 
 // coveredTo is the highest entry up to which every event is in a snapshot.
 func (s *Shard) coveredTo() core.Index {
-	if s.cfg.CompactKeep == 0 {
-		return 0
+	if s.cfg.CompactKeep == 0 && len(s.peers) == 0 {
+		return 0 // nobody asks
 	}
 	covered := s.applied
 	s.actors.each(func(_ uint32, k *known) {
@@ -226,7 +229,14 @@ func (s *Shard) compact() {
 	if to := s.journal.CompactableTo(min(limit, c.durable, c.covered)); to > s.journal.Floor() {
 		s.journal.Compact(to, s.out)
 	}
-	if c.covered >= limit {
+	s.cover(limit)
+}
+
+// cover asks for the snapshots that a checkpoint lacks which is to have everything up to
+// an entry in snapshots.
+func (s *Shard) cover(limit core.Index) {
+	c := &s.checkpoint
+	if c.covered >= limit || len(c.force) > 0 {
 		return
 	}
 	s.actors.each(func(h uint32, k *known) {

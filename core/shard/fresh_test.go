@@ -127,10 +127,8 @@ func TestReadAtToken(t *testing.T) {
 	f.answered(3, core.CodeNone)
 }
 
-// A replica whose state is ahead of its log, because that was lost, answers no read
-// before the log has what the state reflects: where an actor's newest event stands leads
-// out of it.
-func TestStateAheadOfTheLog(t *testing.T) {
+// written are the entries of a log with an actor of five events.
+func written(t *testing.T) []*pb.Entry {
 	leader := newLoop(t, actor.Policy{}, nil)
 	id := leader.session()
 	for i := range 5 {
@@ -141,15 +139,52 @@ func TestStateAheadOfTheLog(t *testing.T) {
 	if err != nil || uint64(len(entries)) != last || last < 5 {
 		t.Fatalf("%d entries of %d: %v", len(entries), last, err)
 	}
-	term := entries[0].GetTerm()
+	return entries
+}
+
+// entries sends some of a list, which are committed.
+func (f *follower) entries(list []*pb.Entry, from, to uint64) {
+	term := list[0].GetTerm()
+	app := message(pb.MsgApp, term, from-1, min(from-1, 1)*term)
+	app.Commit, app.Entries = proto.Uint64(to), list[from-1:to]
+	f.tell(wire.Peers, encoded(f.t, app))
+}
+
+// Who asks for state as of an entry can read nothing before it: it is given a state that
+// has all of that in snapshots, which are taken for it if need be.
+func TestStateGivenIsCovered(t *testing.T) {
+	entries := written(t)
+	last := core.Index(len(entries))
+	f := &follower{loop: ofThree(t), t: t}
+	s := f.shard
+	f.entries(entries, 1, uint64(last))
+	want := func(at core.Index) {
+		f.tell(wire.Transfers, (&parcel{kind: parcelAsk, at: at}).encode())
+	}
+	want(last + 1)
+	f.fire()
+	if s.give.wanted || s.checkpoint.durable != 0 || f.fault != nil {
+		t.Fatalf("a checkpoint for state that is not here: %s, fault %v", s, f.fault)
+	}
+	want(last)
+	if f.fire(); s.give.wanted || s.checkpoint.durable != last || s.checkpoint.covered != last || !s.holds(last) {
+		t.Fatalf("given %t, durable to %d and in snapshots to %d, want %d: %s", s.give.wanted, s.checkpoint.durable, s.checkpoint.covered, last, s)
+	}
+	if want(last); !s.give.wanted {
+		t.Fatal("not given")
+	}
+}
+
+// A replica whose state is ahead of its log, because that was lost, answers no read
+// before the log has what the state reflects: where an actor's newest event stands leads
+// out of it.
+func TestStateAheadOfTheLog(t *testing.T) {
+	entries := written(t)
+	last := uint64(len(entries))
 	f := &follower{loop: ofThree(t), t: t}
 	f.cfg.CheckpointBytes = 1
 	f.start()
-	send := func(from, to uint64) {
-		app := message(pb.MsgApp, term, from-1, min(from-1, 1)*term)
-		app.Commit, app.Entries = proto.Uint64(to), entries[from-1:to]
-		f.tell(wire.Peers, encoded(t, app))
-	}
+	send := func(from, to uint64) { f.entries(entries, from, to) }
 	send(1, last)
 	f.fire()
 	if got := f.shard.checkpoint.durable; uint64(got) != last {

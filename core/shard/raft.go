@@ -158,7 +158,8 @@ func (s *Shard) beginAnew(m *pb.Message, snap *pb.Snapshot, hard *pb.HardState) 
 	s.appends = append(s.appends, appended{id: id, responses: m.Responses})
 	s.anew = id
 	s.regrouped(members)
-	if s.behind || !s.holds(index) {
+	s.load.until = max(s.load.until, index)
+	if s.fetching.step != fetchNone || !s.holds(index) {
 		s.fetchState(index)
 	}
 }

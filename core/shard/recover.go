@@ -176,6 +176,7 @@ func (s *Shard) beginReplay() {
 	if floor := s.journal.Floor(); len(s.peers) > 0 && !s.behind && floor > 0 && !s.holds(floor) {
 		s.fetchState(floor)
 	}
+	s.checkpoint.covered = s.coveredTo()
 	s.phase = phaseReplay
 	s.term = core.Term(s.journal.HardState().GetTerm())
 	s.watchRecovered()

@@ -97,11 +97,7 @@ func (s *Shard) parcelFrom(from uint64, b []byte) {
 	}
 	switch p.kind {
 	case parcelAsk:
-		if s.phase != phaseServing || s.behind || s.checkpoint.durable < p.at || s.checkpoint.durable == 0 {
-			s.parcel(from, &parcel{kind: parcelNone})
-			return
-		}
-		s.question(from, -1)
+		s.wantedBy(from, p.at)
 	case parcelFetch:
 		if g := &s.give; !g.whole || p.name != g.name || p.chunk >= len(g.list) {
 			s.parcel(from, &parcel{kind: parcelNone})
@@ -123,6 +119,24 @@ func (s *Shard) parcelFrom(from uint64, b []byte) {
 	default:
 		s.fetched(from, p)
 	}
+}
+
+// wantedBy answers a peer whose log begins after an entry. Of what is before it the peer
+// can read nothing, so it needs a state in which all of that is in snapshots; if the last
+// checkpoint is not one, the next one will be.
+func (s *Shard) wantedBy(from uint64, at core.Index) {
+	c := &s.checkpoint
+	if s.phase != phaseServing || s.behind || s.applied < at || at == 0 {
+		s.parcel(from, &parcel{kind: parcelNone})
+		return
+	}
+	if c.durable < at || c.covered < at {
+		c.wanted = max(c.wanted, at)
+		s.cover(at)
+		s.parcel(from, &parcel{kind: parcelNone})
+		return
+	}
+	s.question(from, -1)
 }
 
 // question notes what a peer wants, in the place of what it wanted before.
@@ -463,14 +477,14 @@ func (s *Shard) installed() {
 	s.out.Mark(markFetched)
 	need := f.need
 	s.fetching = fetching{peer: f.peer}
-	s.checkpoint.durable = s.applied
+	s.checkpoint.durable, s.checkpoint.covered = s.applied, s.coveredTo()
 	s.headChain, s.headClock = s.chain, s.clock
 	if s.cfg.Tap != nil {
 		s.cfg.Tap(Applied{Shard: s.cfg.Shard, Index: s.applied, Timestamp: s.clock, Restored: true})
 	}
 	s.watch(Watched{Did: Installed, Index: s.applied})
-	if floor := s.journal.Floor(); s.applied < max(need, floor) {
-		s.fetchState(floor) // the log began anew once more
+	if floor := s.journal.Floor(); s.applied < need || !s.holds(floor) {
+		s.fetchState(max(need, floor)) // the log began anew once more
 	}
 }
 
