@@ -235,15 +235,19 @@ func (j *Job) Take(shard core.ShardID, index core.Index, b *journal.Block) {
 // pour gives the circuits what the intakes have, so that a long history does not
 // stand in them as a whole.
 func (j *Job) pour() {
+	j.pushIntakes()
+	for _, in := range j.list {
+		in.rows.Clear()
+	}
+}
+
+func (j *Job) pushIntakes() {
 	j.poured = true
 	for _, r := range j.runs {
 		if err := r.push(true); err != nil {
 			j.fail(err)
 			return
 		}
-	}
-	for _, in := range j.list {
-		in.rows.Clear()
 	}
 }
 
@@ -332,14 +336,14 @@ func (r *run) push(intakes bool) error {
 		default:
 			rows, in.fixed = in.fixed, nil
 		}
+		r.picked.Batch, r.picked.W = *rows.Batch.Pick(r.program.Sources[i].Columns), rows.W
 		if in.intake != nil && in.asOf != nil {
-			rows = before(rows, in.asOf)
+			r.picked = before(r.picked, rows.Cols[timeColumn(in.asOf)], in.asOf)
 		}
-		if rows.N == 0 {
+		if r.picked.N == 0 {
 			continue
 		}
-		r.picked.Batch, r.picked.W = *rows.Batch.Pick(r.program.Sources[i].Columns), rows.W
-		r.rows += int64(rows.N)
+		r.rows += int64(r.picked.N)
 		if err := r.query.Push(i, r.picked); err != nil {
 			return err
 		}
@@ -347,14 +351,18 @@ func (r *run) push(intakes bool) error {
 	return nil
 }
 
-// before are the rows of events at or before a time.
-func before(in *zset.Batch, asOf *plan.AsOf) *zset.Batch {
-	col := colEventTime
+// timeColumn is the column of an event type that tells whether an event is as of a time.
+func timeColumn(asOf *plan.AsOf) int {
 	if asOf.Axis == tree.SystemTime {
-		col = colCommitTime
+		return colCommitTime
 	}
+	return colEventTime
+}
+
+// before are the rows of events at or before a time.
+func before(in *zset.Batch, times *row.Vector, asOf *plan.AsOf) *zset.Batch {
 	var sel []int32
-	for i, at := range in.Cols[col].I {
+	for i, at := range times.I {
 		if at <= asOf.Micros {
 			sel = append(sel, int32(i))
 		}

@@ -23,6 +23,7 @@ core:                   core/proc github.com/cespare/xxhash/v2
 core/seal:              core crypto/...
 core/row:               github.com/cockroachdb/apd/v3 google.golang.org/protobuf/encoding/protowire
 core/zset:              core/row disk
+core/columnar:          core core/row core/seal github.com/parquet-go/parquet-go github.com/parquet-go/parquet-go/...
 core/flow:              core/row core/zset disk github.com/cockroachdb/apd/v3
 core/journal:           core core/seal core/proc disk go.etcd.io/raft/v3 go.etcd.io/raft/v3/confchange go.etcd.io/raft/v3/tracker go.etcd.io/raft/v3/raftpb google.golang.org/protobuf/proto
 core/actor:             core google.golang.org/protobuf/encoding/protowire
@@ -39,7 +40,7 @@ core/expr:              core/row core/sql/tree core/sql/sqlerr github.com/cockro
 core/sql/plan:          core/expr core/row core/sql/tree core/sql/sqlerr
 core/sql/pgcat:         core/expr core/row core/zset core/sql/plan core/sql/sqlerr core/sql/tree
 core/sql/lower:         core/expr core/flow core/row core/sql/plan core/sql/sqlerr core/sql/tree core/zset disk
-core/view:              core core/expr core/sql/pgcat core/journal core/row core/zset disk core/sql/tree core/sql/sqlerr core/sql/plan core/sql/lower
+core/view:              core core/columnar core/seal core/expr core/sql/pgcat core/journal core/row core/zset disk core/sql/tree core/sql/sqlerr core/sql/plan core/sql/lower
 core/query:             core core/actor core/seal core/feed core/journal core/proc core/row core/zset disk core/sql/tree core/sql/sqlerr core/sql/parse core/sql/plan core/sql/lower core/view net/wire google.golang.org/protobuf/encoding/protowire
 
 # the control plane
@@ -117,7 +118,7 @@ golang.org/x/tools/go/analysis/analysistest
 disk/disktest disk/simfile disk/memkv disk/osfile disk/losefs sim internal/proctest internal/nodetest workloads workloads/nexmark
 disk/pgkv disk/pgkv/pgtest disk/sqlitekv disk/kvfile
 github.com/jackc/pgx/v5 github.com/jackc/pgx/v5/pgconn
-core/sql/parse
+core/sql/parse core/columnar
 github.com/bufbuild/protocompile google.golang.org/protobuf/...
 `
 
