@@ -427,22 +427,19 @@ func (r *run) restartClient(node proc.NodeID) {
 	}
 }
 
-// execute goes through the phases.
+// execute goes through the phases, up to the step that the options name, if any.
 func (r *run) execute() error {
 	w := r.world
-	if r.options.Until > 0 {
-		for w.Steps() < r.options.Until {
-			if more, err := w.StepOnce(); err != nil || !more {
-				return err
-			}
-		}
-		return nil
+	done := func() bool { return r.options.Until > 0 && w.Steps() >= r.options.Until }
+	run := func(holds func() bool, limit time.Duration) (more bool, err error) {
+		_, err = w.RunUntil(func() bool { return done() || holds() }, limit)
+		return err == nil && !done(), err
 	}
-	if err := w.Run(r.options.Duration); err != nil {
+	if more, err := run(func() bool { return false }, r.options.Duration); !more {
 		return err
 	}
 	r.control.Stop()
-	if _, err := w.RunUntil(r.idle, w.Now()+settleLimit); err != nil {
+	if more, err := run(r.idle, w.Now()+settleLimit); !more {
 		return err
 	}
 	r.endedAt = int64(w.Now())
@@ -457,13 +454,13 @@ func (r *run) execute() error {
 	for _, node := range r.servers {
 		w.Restart(node)
 	}
-	if _, err := w.RunUntil(r.serving, w.Now()+settleLimit); err != nil {
+	if more, err := run(r.serving, w.Now()+settleLimit); !more {
 		return err
 	}
 	if err := r.startAuditor(); err != nil {
 		return err
 	}
-	_, err := w.RunUntil(r.audit.Done, w.Now()+auditLimit*time.Duration(r.settings.slower))
+	_, err := run(r.audit.Done, w.Now()+auditLimit*time.Duration(r.settings.slower))
 	return err
 }
 

@@ -64,6 +64,10 @@ func TestReplay(t *testing.T) {
 		if again := mustPass(t, o); again.TraceHash != p.TraceHash {
 			t.Errorf("%s: trace %s, replayed %s", strategy, p.TraceHash, again.TraceHash)
 		}
+		o.Until = p.Steps // in the last phase
+		if again, err := Run(o); err != nil || again.TraceHash != p.TraceHash {
+			t.Errorf("%s: up to its last step the trace is %s, that of the whole %s, error %v", strategy, again.TraceHash, p.TraceHash, err)
+		}
 	}
 }
 
