@@ -20,6 +20,7 @@
 //	watermarks    windows hold what was not closed when it came, late events the rest  fed while a run goes on
 //	bank          what moves between accounts is nothing in sum, at every cut  fed while a run goes on
 //	slots         one owner of a slot and epoch, plans that are not stale     fed while a run goes on
+//	versions      what replicas share is written as all of them can read it    fed while a run goes on
 //	liveness      after heal every operation ends; queues are bounded         Ops, Queues, Nodes, Terms
 //
 // Verdicts have three values. Fail means that a law is broken, and the note

@@ -75,7 +75,7 @@ func TestCodesAreStable(t *testing.T) {
 		100: "overloaded", 101: "wrong-shard", 102: "not-leader", 103: "unknown-type", 104: "malformed", 105: "too-large",
 		106: "session-expired", 107: "session-too-long", 108: "sessions-full", 109: "below-floor", 110: "window-full",
 		111: "disk-full", 112: "not-permitted", 113: "compacted", 114: "append-forbidden", 115: "number-reused",
-		116: "stale-plan", 117: "not-fresh",
+		116: "stale-plan", 117: "not-fresh", 118: "old-version",
 		200: "timeout",
 	}
 	for code, name := range want {

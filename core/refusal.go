@@ -38,6 +38,7 @@ const (
 	CodeReused          Code = 115 // this session and number were used for another command
 	CodeStalePlan       Code = 116 // the slots have moved since the plan was made: Seq is their epoch
 	CodeNotFresh        Code = 117 // no replica that was asked knows its state to be as new as the read asks for
+	CodeOldVersion      Code = 118 // a replica's program does not speak the version that is wanted; Detail says which
 
 	// Of an unknown outcome.
 
@@ -51,7 +52,7 @@ var codeNames = map[Code]string{
 	CodeSessionExpired: "session-expired", CodeSessionTooLong: "session-too-long",
 	CodeSessionsFull: "sessions-full", CodeBelowFloor: "below-floor", CodeWindowFull: "window-full",
 	CodeDiskFull: "disk-full", CodeNotPermitted: "not-permitted", CodeCompacted: "compacted",
-	CodeAppendForbidden: "append-forbidden", CodeStalePlan: "stale-plan", CodeNotFresh: "not-fresh", CodeReused: "number-reused", CodeTimeout: "timeout",
+	CodeAppendForbidden: "append-forbidden", CodeStalePlan: "stale-plan", CodeNotFresh: "not-fresh", CodeOldVersion: "old-version", CodeReused: "number-reused", CodeTimeout: "timeout",
 }
 
 func (c Code) String() string {
@@ -73,7 +74,8 @@ var cures = map[Code]string{
 	CodeNotPermitted: "ask the operator, or use another identity", CodeCompacted: "begin at the first event that was kept",
 	CodeAppendForbidden: "send the type's commands instead of events", CodeStalePlan: "look where the slots are now, and plan anew",
 	CodeNotFresh: "read again, or allow a greater age; if it is a token's time that has not come, compare the nodes' clocks", CodeReused: "give each command of a session a number of its own",
-	CodeTimeout: "look at the node's log; give it more time",
+	CodeOldVersion: "start the newer program on every node, wait until cluster status shows it, and ask again",
+	CodeTimeout:    "look at the node's log; give it more time",
 }
 
 // Cure says what a caller can do, or nothing.

@@ -22,6 +22,9 @@ const (
 	// Timestamp, without writing each down: later leaders stamp later. It holds
 	// nothing else.
 	Lease BlockKind = 3
+	// Upgrade raises the version of the log to Header.Raise, a core.Version, which it
+	// is itself written in. It holds nothing else.
+	Upgrade BlockKind = 4
 
 	// The blocks of a move of slots from one shard's log to another's (core/shard,
 	// move.go). Each has a Note, which says what it is about.
@@ -62,20 +65,22 @@ func (k BlockKind) String() string {
 		return "fence"
 	case Lease:
 		return "lease"
+	case Upgrade:
+		return "upgrade"
 	}
 	return "?"
 }
 
 const (
-	blockMagic   = 0x31424441 // "ADB1", little-endian
-	blockVersion = 1
-	headerBytes  = 136
+	blockMagic  = 0x31424441 // "ADB1", little-endian
+	headerBytes = 136
 )
 
 // Header is what a block was decided on, and when. A block whose Extends,
 // SlotEpoch, PolicyEpoch or Catalog differ from the replica's at its turn is
 // void: every replica skips it alike.
 type Header struct {
+	Version     core.Version // that the block is written in; 0: the first
 	Kind        BlockKind
 	Shard       core.ShardID
 	Extends     seal.Hash // chain of the applied blocks before it
@@ -83,8 +88,13 @@ type Header struct {
 	SlotEpoch   core.Epoch
 	PolicyEpoch core.Epoch
 	Catalog     core.Epoch
-	Raise       core.Epoch // Fence: the new slot epoch; Lease: the timestamp that it reaches to
+	Raise       core.Epoch // Fence: the new slot epoch; Lease: the timestamp that it reaches to; Upgrade: the new version
 	Timestamp   core.Timestamp
+
+	// Of blocks of version 2 and on: the replica that decided it, and what its clock
+	// said, which Timestamp may be ahead of and is never behind.
+	Decider uint64
+	Wall    core.Timestamp
 }
 
 // An Outcome is the recorded answer to one command.
@@ -155,7 +165,7 @@ type Row struct {
 //	40   [32] extends
 //	72   u64  term   80 u64 slot epoch   88 u64 policy epoch   96 u64 catalog   104 u64 raise
 //	112  i64  timestamp
-//	120  [16] zero
+//	120  version 1: [16] zero; 2: u64 replica that decided it, i64 its clock
 //	136       outcome section, event section, state section, footer, personal section
 //
 //	outcome   u session  u number  u number−acked  8 digest  u actor  u principal  u code  [u len, detail]  u seq  u count
@@ -255,27 +265,43 @@ func ParseHeader(data []byte) (Header, error) {
 	if m := le.Uint32(data); m != blockMagic {
 		return Header{}, malformed(0, "magic %#x", m)
 	}
-	if v := data[4]; v != blockVersion {
-		return Header{}, fmt.Errorf("%w: byte 4: %w", ErrMalformed, &core.VersionError{Place: "the block", Found: uint64(v), Reads: blockVersion})
+	version := core.Version(data[4])
+	if !core.Spoken().Has(version) {
+		return Header{}, fmt.Errorf("%w: byte 4: %w", ErrMalformed, VersionError(version, core.VersionMax))
 	}
 	h := Header{
-		Kind: BlockKind(data[5]), Shard: core.ShardID(le.Uint32(data[8:])),
+		Version: version, Kind: BlockKind(data[5]), Shard: core.ShardID(le.Uint32(data[8:])),
 		Term: core.Term(le.Uint64(data[72:])), SlotEpoch: core.Epoch(le.Uint64(data[80:])),
 		PolicyEpoch: core.Epoch(le.Uint64(data[88:])), Catalog: core.Epoch(le.Uint64(data[96:])),
 		Raise: core.Epoch(le.Uint64(data[104:])), Timestamp: core.Timestamp(le.Uint64(data[112:])),
 	}
 	copy(h.Extends[:], data[40:72])
-	if h.Kind < Commands || h.Kind > Lease && !h.Kind.Moves() {
+	if version >= 2 {
+		h.Decider, h.Wall = le.Uint64(data[120:]), core.Timestamp(le.Uint64(data[128:]))
+	}
+	switch {
+	case h.Kind < Commands || h.Kind > Upgrade && !h.Kind.Moves() || h.Kind == Upgrade && version < 2:
 		return Header{}, malformed(5, "block kind %d", h.Kind)
+	case h.Kind == Upgrade && h.Raise != core.Epoch(version):
+		return Header{}, malformed(104, "an upgrade to version %d, written in version %d", h.Raise, version)
+	case version >= 2 && h.Decider == 0:
+		return Header{}, malformed(120, "nobody decided it")
+	case version >= 2 && h.Wall > h.Timestamp:
+		return Header{}, malformed(128, "a clock of %d, beyond the timestamp %d", h.Wall, h.Timestamp)
 	}
 	return h, nil
+}
+
+// VersionError says that a block is of a version beyond those that are read.
+func VersionError(found, reads core.Version) *core.VersionError {
+	return &core.VersionError{Place: "the block", Found: uint64(found), Reads: uint64(reads)}
 }
 
 func appendHeader(dst []byte, h *Header, outcomes, events int, sizes [5]int) []byte {
 	var b [headerBytes]byte
 	le := binary.LittleEndian
 	le.PutUint32(b[0:], blockMagic)
-	b[4], b[5] = blockVersion, byte(h.Kind)
+	b[4], b[5] = byte(max(h.Version, core.VersionMin)), byte(h.Kind)
 	le.PutUint32(b[8:], uint32(h.Shard))
 	le.PutUint32(b[12:], uint32(outcomes))
 	le.PutUint32(b[16:], uint32(events))
@@ -289,6 +315,10 @@ func appendHeader(dst []byte, h *Header, outcomes, events int, sizes [5]int) []b
 	le.PutUint64(b[96:], uint64(h.Catalog))
 	le.PutUint64(b[104:], uint64(h.Raise))
 	le.PutUint64(b[112:], uint64(h.Timestamp))
+	if h.Version >= 2 {
+		le.PutUint64(b[120:], h.Decider)
+		le.PutUint64(b[128:], uint64(h.Wall))
+	}
 	return append(dst, b[:]...)
 }
 

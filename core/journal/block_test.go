@@ -67,6 +67,10 @@ func drawDraft(t *rapid.T) *draft {
 		SlotEpoch: core.Epoch(u64("slot")), PolicyEpoch: core.Epoch(u64("policy")), Catalog: core.Epoch(u64("catalog")),
 		Timestamp: core.Timestamp(rapid.Int64Range(1, 1<<62).Draw(t, "timestamp"))}}
 	copy(d.header.Extends[:], some("extends", 32))
+	if d.header.Version = core.Version(rapid.IntRange(1, 2).Draw(t, "version")); d.header.Version == 2 {
+		d.header.Decider = rapid.Uint64Min(1).Draw(t, "decider")
+		d.header.Wall = core.Timestamp(rapid.Int64Range(0, int64(d.header.Timestamp)).Draw(t, "wall"))
+	}
 	moved := rapid.IntRange(0, 3).Draw(t, "moved") == 0
 	if moved {
 		d.header.Kind, d.note = Import, some("note", 40)
@@ -324,7 +328,7 @@ func TestEveryBitOfABlock(t *testing.T) {
 
 // A fence raises an epoch and does nothing else.
 func TestFence(t *testing.T) {
-	want := Header{Kind: Fence, Shard: 3, Extends: seal.Hash{9}, Term: 4, SlotEpoch: 5, Raise: 6, Timestamp: 7}
+	want := Header{Version: 1, Kind: Fence, Shard: 3, Extends: seal.Hash{9}, Term: 4, SlotEpoch: 5, Raise: 6, Timestamp: 7}
 	data, hash := EncodeEmpty(want)
 	b, err := ParseBlock(data)
 	if err != nil || b.Header != want || b.Hash() != hash {
@@ -334,6 +338,34 @@ func TestFence(t *testing.T) {
 	if data, _ = d.build(NewBuilder(&testSalter)); data != nil {
 		if _, err := ParseBlock(data); !errors.Is(err, ErrMalformed) {
 			t.Errorf("a fence with an outcome: %v", err)
+		}
+	}
+}
+
+// A block of version 2 says who decided it and when by its clock, one of version 1 has no
+// place for that; an upgrade is written in the version that it raises to.
+func TestBlockVersions(t *testing.T) {
+	two := Header{Version: 2, Kind: Upgrade, Shard: 3, Term: 4, Raise: 2, Timestamp: 7, Decider: 9, Wall: 5}
+	data, hash := EncodeEmpty(two)
+	if b, err := ParseBlock(data); err != nil || b.Header != two || b.Hash() != hash {
+		t.Fatalf("%+v, %v", b, err)
+	}
+	for name, spoil := range map[string]func(h *Header){
+		"nobody decided it":          func(h *Header) { h.Decider = 0 },
+		"a clock ahead":              func(h *Header) { h.Wall = 8 },
+		"an upgrade to another one":  func(h *Header) { h.Raise = 3 },
+		"an upgrade of version 1":    func(h *Header) { h.Version, h.Raise = 1, 1 },
+		"a version of a later day":   func(h *Header) { h.Version, h.Raise = core.VersionMax+1, core.Epoch(core.VersionMax)+1 },
+		"a kind that there is not":   func(h *Header) { h.Kind = Upgrade + 1 },
+		"a fence that nobody raised": func(h *Header) { h.Kind, h.Decider = Fence, 0 },
+	} {
+		h := two
+		spoil(&h)
+		data, _ := EncodeEmpty(h)
+		_, err := ParseBlock(data)
+		var future *core.VersionError
+		if !errors.Is(err, ErrMalformed) || errors.As(err, &future) != (h.Version > core.VersionMax) {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 }

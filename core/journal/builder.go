@@ -274,7 +274,7 @@ func appendOrdinals(d []byte, list []uint32) []byte {
 	return d
 }
 
-// EncodeEmpty returns a block that is all header: a Fence or a Lease.
+// EncodeEmpty returns a block that is all header: a Fence, a Lease or an Upgrade.
 func EncodeEmpty(h Header) ([]byte, seal.Hash) { return EncodeNote(h, nil) }
 
 // EncodeNote returns a block without outcomes: one that has a note, or nothing.

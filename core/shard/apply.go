@@ -36,6 +36,14 @@ func (s *Shard) apply(e *pb.Entry) {
 		s.halt(fmt.Errorf("entry %d: %w", index, err))
 		return
 	}
+	if err := s.tooNew("the block", h.Version); err != nil {
+		s.out.Mark(markTooOld)
+		s.halt(fmt.Errorf("entry %d: %w", index, err))
+		return
+	}
+	if h.Version >= 2 {
+		s.out.Mark(markVersionTwo)
+	}
 	var f *flight
 	if len(s.flights) > 0 && s.flights[0].index == index && s.flights[0].term == term {
 		f = s.flights[0]
@@ -93,6 +101,8 @@ func (s *Shard) apply(e *pb.Entry) {
 		s.slotEpoch = max(s.slotEpoch, h.Raise)
 	case journal.Lease:
 		s.applyLease(core.Timestamp(h.Raise))
+	case journal.Upgrade:
+		s.applyUpgrade(core.Version(h.Raise))
 	}
 	s.feedApplied(index, data, false)
 	s.sessions.Expire(s.clock, s.forget)

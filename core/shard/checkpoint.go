@@ -361,11 +361,16 @@ func (s *Shard) encodeMeta() []byte {
 		before = index
 	}
 	b = binary.AppendUvarint(b, uint64(s.unread))
-	return s.slots.append(b)
+	b = s.slots.append(b)
+	if s.version > core.VersionMin { // programs of the first version do not know it
+		b = AppendVersion(b, s.version)
+	}
+	return b
 }
 
 func (s *Shard) decodeMeta(b []byte) error {
 	r := fields{b: b}
+	s.version = core.VersionMin
 	s.applied = core.Index(r.uvarint())
 	copy(s.chain[:], r.bytes(len(s.chain)))
 	s.clock = core.Timestamp(r.uvarint())
@@ -390,5 +395,12 @@ func (s *Shard) decodeMeta(b []byte) error {
 		return nil // written before slots could move
 	}
 	s.slots = r.holding(s.slots.placement)
-	return r.end()
+	if r.err == nil && r.at == len(b) {
+		return nil // of a log of the first version
+	}
+	s.version = r.version()
+	if err := r.end(); err != nil {
+		return err
+	}
+	return s.tooNew("the checkpoint", s.version)
 }

@@ -171,6 +171,7 @@ func (s *Shard) newFlight(kind journal.BlockKind) *flight {
 		SlotEpoch: s.slotEpoch, PolicyEpoch: s.policyEpoch, Catalog: s.catalog,
 		Timestamp: max(core.Timestamp(s.now.Wall), s.headClock+1),
 	}
+	s.writeIn(&f.header, s.version)
 	return f
 }
 

@@ -293,6 +293,13 @@ func (s *Shard) regroupDoor(c *core.Command) (core.Code, string) {
 	switch {
 	case !s.operator(c.Principal):
 		return core.CodeNotPermitted, "only operators change groups"
+	case c.Type == VerbUpgrade && s.speaks().High >= 2:
+		if _, err := decodeVersion(c.Payload); err != nil {
+			return core.CodeMalformed, clip(err.Error())
+		}
+		return core.CodeNone, ""
+	case c.Type == VerbVersions && s.speaks().High >= 2:
+		return core.CodeNone, ""
 	case s.cfg.Locate == nil:
 		return core.CodeMalformed, "this group cannot change"
 	case c.Type == VerbRoster, c.Type == VerbLags:
@@ -309,10 +316,17 @@ func (s *Shard) regroupDoor(c *core.Command) (core.Code, string) {
 // regroupAsked answers a Regroup. What is under way is told as overloaded: gateways ask again.
 func (s *Shard) regroupAsked(p *pending) {
 	c := &p.command
+	if c.Type == VerbUpgrade {
+		s.upgradeAsked(p)
+		return
+	}
 	if c.Type != VerbRegroup {
 		told := s.roster.Append(nil)
-		if c.Type == VerbLags {
+		switch c.Type {
+		case VerbLags:
 			told = s.lags()
+		case VerbVersions:
+			told = s.tongue()
 		}
 		s.reads = append(s.reads, read{pending: p, answer: core.Answer{Session: c.Session, Number: c.Number, Kind: c.Kind,
 			Status: core.Accepted, Timestamp: s.clock, State: told}})
@@ -364,6 +378,9 @@ func (s *Shard) changeTo(want *Roster) (core.Code, string) {
 			if pr.Match+learnerLag < uint64(s.journal.Last()) {
 				s.out.Mark(markCatching)
 				return core.CodeOverloaded, fmt.Sprintf("replica %d has entries up to %d of %d", m.ID, pr.Match, s.journal.Last())
+			}
+			if why, mute := s.mute(m.ID); mute {
+				return core.CodeOldVersion, why
 			}
 			s.out.Mark(markPromote)
 			add(pb.ConfChangeAddNode, m.ID)

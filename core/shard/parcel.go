@@ -22,6 +22,8 @@ import (
 //	witness   9  u nonce  u term  u last                 this one; a leader also tells where its log ends
 //	inquiry  10  u nonce  u time                         up to where does the log go? Close this time, too
 //	horizon  11  u nonce  u at  u time                   up to entry at, and no later one is stamped time or less
+//	poll     12  u nonce                                 which versions does your program speak?
+//	speaks   13  u nonce  u low  u high                  these
 //	none      5  nothing to give now: ask another replica, or later
 //
 // A manifest is named by the hash of its bytes. A chunk is pairs of the derived
@@ -38,6 +40,7 @@ type parcel struct {
 	nonce   uint64
 	term    core.Term
 	time    core.Timestamp
+	speaks  core.Versions
 }
 
 type parcelKind byte
@@ -54,6 +57,8 @@ const (
 	parcelWitness  parcelKind = 9
 	parcelInquiry  parcelKind = 10
 	parcelHorizon  parcelKind = 11
+	parcelPoll     parcelKind = 12
+	parcelSpeaks   parcelKind = 13
 )
 
 const (
@@ -106,6 +111,11 @@ func (p *parcel) encode() []byte {
 			b = binary.AppendUvarint(b, uint64(p.at))
 		}
 		b = binary.AppendUvarint(b, uint64(p.time))
+	case parcelPoll:
+		b = binary.AppendUvarint(b, p.nonce)
+	case parcelSpeaks:
+		b = binary.AppendUvarint(b, p.nonce)
+		b = AppendVersion(AppendVersion(b, p.speaks.Low), p.speaks.High)
 	}
 	return b
 }
@@ -156,6 +166,14 @@ func decodeParcel(b []byte) (*parcel, error) {
 		}
 		if p.time = core.Timestamp(r.uvarint()); p.time < 0 {
 			return nil, fmt.Errorf("%w: time %d", errParcel, p.time)
+		}
+	case parcelPoll:
+		p.nonce = r.uvarint()
+	case parcelSpeaks:
+		p.nonce = r.uvarint()
+		p.speaks = core.Versions{Low: r.version(), High: r.version()}
+		if p.speaks.Low == 0 || p.speaks.Low > p.speaks.High {
+			return nil, fmt.Errorf("%w: versions %d to %d", errParcel, p.speaks.Low, p.speaks.High)
 		}
 	case parcelNone:
 	default:

@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"testing"
 
+	"actordb/core"
 	"actordb/core/seal"
 	"actordb/disk"
 )
@@ -16,7 +17,7 @@ func parcels() []*parcel {
 		{kind: parcelManifest, list: []seal.Hash{}}, {kind: parcelFetch, name: seal.Hash{4}, chunk: 300},
 		{kind: parcelWant, at: 9, chunk: 70}, {kind: parcelEntries, entries: [][]byte{[]byte("x"), []byte("yz")}},
 		{kind: parcelRecall, nonce: 5, at: 3}, {kind: parcelWitness, nonce: 6, term: 7, at: 8},
-		{kind: parcelInquiry, nonce: 9, time: 10}, {kind: parcelHorizon, nonce: 11, at: 12, time: 13},
+		{kind: parcelInquiry, nonce: 9, time: 10}, {kind: parcelHorizon, nonce: 11, at: 12, time: 13}, {kind: parcelPoll, nonce: 14}, {kind: parcelSpeaks, nonce: 14, speaks: core.Spoken()},
 		{kind: parcelChunk, name: seal.Hash{5}, chunk: 2, bytes: []byte("pairs")},
 	}
 }

@@ -23,6 +23,7 @@ import (
 type peer struct {
 	Replica
 	writer wire.Writer
+	spoken spoken
 }
 
 // messageOverhead is what a frame and a message take beside its entries' data.
@@ -194,6 +195,7 @@ func (s *Shard) tickPeers() {
 	}
 	s.giveTick()
 	s.fetchTick()
+	s.pollTick()
 	if s.ticks++; s.ticks%electionTicks != 0 || !s.leader {
 		return
 	}

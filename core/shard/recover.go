@@ -205,6 +205,7 @@ func (s *Shard) begin() {
 		return
 	}
 	s.phase = phaseServing
+	s.versionKnown()
 	s.armIdle(s.now.Mono + idleAfter)
 }
 

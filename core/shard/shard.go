@@ -98,6 +98,13 @@ type Config struct {
 	// the replica promises anything to others; nil: nobody is.
 	OnOpen func()
 
+	// Speaks are the versions of the program; zero: all that core.Spoken has. Less, for
+	// a program of an earlier release, in simulation.
+	Speaks core.Versions
+	// OnVersion is told which version the log has once that is greater than the first: in
+	// each life, and whenever it is raised; nil: nobody is.
+	OnVersion func(core.Version)
+
 	// OnDamage is told of each damage of the journal that other replicas are asked to
 	// mend. For checkers; nil in production.
 	OnDamage func(journal.Damage)
@@ -156,6 +163,7 @@ func (c *Config) Validate() error {
 	for _, err := range []error{
 		check(c.Replica != 0, "the replica id must not be 0"),
 		check(c.Tick > 0, "ticks must take time"),
+		check(c.Speaks == (core.Versions{}) || c.Speaks.Has(core.VersionMin) && core.Spoken().Has(c.Speaks.High), "%s spoken, there are %s", c.Speaks, core.Spoken()),
 		check(c.Placement != nil && int(c.Shard) < c.Placement.Shards() && (c.Locate != nil || find(c.Placement.Group(c.Shard), c.Replica) != nil), "no placement, or one without this replica"),
 		check(len(c.Kinds) > 0, "no actor types"),
 		check(c.Sessions.Sessions > 0 && c.Sessions.Window > 0, "session limits must be positive"),
@@ -262,6 +270,7 @@ func Marks() []proc.Mark {
 		markLease, markFeedLive, markFeedRead, markFeedGone, markFeedRefused,
 		markOffer, markStalePlan, markAdopt, markImport, markBase, markHand, markHandUnread, markOwned, markDrop, markMoved,
 		markNotFresh, markFreshWait, markReadHere, markInquiry, markStaleReply,
+		markUpgrade, markNotAll, markTooOld, markVersionTwo,
 		markRegrouped, markRemoved, markStranger, markPromote, markCatching, markHandOver}
 }
 
@@ -322,6 +331,7 @@ type Shard struct {
 	give        giving
 	fetching    fetching
 	repairing   repairing
+	poll        poll
 	remembering remembering
 	storedTo    core.Index // this replica last acknowledged this
 	storedIn    core.Term  // in this term
@@ -337,6 +347,7 @@ type Shard struct {
 	slotEpoch   core.Epoch
 	policyEpoch core.Epoch
 	catalog     core.Epoch
+	version     core.Version   // that the next block is written in
 	lease       core.Timestamp // later leaders stamp later
 	unread      core.Index     // of entries up to here it is not known which are void
 	voids       []core.Index   // applied entries without effect, ascending, since the log's floor
@@ -426,6 +437,7 @@ func New(cfg Config, env proc.Env) *Shard {
 		roster:   placed(cfg.Shard, cfg.Placement.Group(cfg.Shard)),
 		voters:   slices.Sorted(slices.Values(cfg.Voters)),
 		horizon:  horizon{asOf: longAgo},
+		version:  core.VersionMin,
 	}
 	s.slots.placement = cfg.Placement
 	s.atlas = NewAtlas(cfg.Placement, cfg.Locate)

@@ -116,6 +116,10 @@ func (s *Shard) parcelFrom(from uint64, b []byte) {
 		s.inquired(from, p)
 	case parcelHorizon:
 		s.horizonTold(p)
+	case parcelPoll:
+		s.polledBy(from, p)
+	case parcelSpeaks:
+		s.spoke(from, p)
 	default:
 		s.fetched(from, p)
 	}
@@ -371,7 +375,7 @@ func (s *Shard) voidDerived() {
 // noPosition is that of a replica that has applied nothing.
 func (s *Shard) noPosition() {
 	s.applied, s.chain, s.clock, s.slotEpoch, s.policyEpoch, s.catalog = 0, seal.Hash{}, 0, 0, 0, 0
-	s.lease, s.voids, s.unread = 0, nil, 0
+	s.lease, s.voids, s.unread, s.version = 0, nil, 0, core.VersionMin
 	s.slots = Holding{placement: s.slots.placement}
 }
 
@@ -483,6 +487,7 @@ func (s *Shard) installed() {
 		s.cfg.Tap(Applied{Shard: s.cfg.Shard, Index: s.applied, Timestamp: s.clock, Restored: true})
 	}
 	s.watch(Watched{Did: Installed, Index: s.applied})
+	s.versionKnown()
 	if floor := s.journal.Floor(); s.applied < need || !s.holds(floor) {
 		s.fetchState(max(need, floor)) // the log began anew once more
 	}

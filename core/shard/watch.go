@@ -115,7 +115,7 @@ func (s *Shard) StateDigest() (digest uint64, ok bool) {
 		}
 		_, _ = d.Write(b)
 	}
-	put(uint64(s.clock), uint64(s.slotEpoch), uint64(s.policyEpoch), uint64(s.catalog), uint64(s.lease))
+	put(uint64(s.clock), uint64(s.slotEpoch), uint64(s.policyEpoch), uint64(s.catalog), uint64(s.lease), uint64(s.version))
 	_, _ = d.Write(s.chain[:])
 	_, _ = d.Write(s.slots.append(nil))
 	var actors []*known

@@ -60,7 +60,7 @@ func Checkers() map[string][]string {
 		"LIN": {"linearizable"}, "SEQ": {"sequence"}, "DUR": {"durability"}, "REC": {"recovery"}, "SNAP": {"snapshot"},
 		"LIVE": {"liveness"}, "RAFT": {"raft"}, "OWN": {"owner", "fencing", "slots"},
 		"CUT": {"cuts"}, "VIEW": {"views", "bank", "watermarks", "sql"}, "SUB": {"subscriptions"}, "WM": {"watermarks"},
-		"CTL": {"slots"}, "TOK": {"tokens"},
+		"CTL": {"slots"}, "TOK": {"tokens"}, "VER": {"versions"},
 	}
 }
 

@@ -148,7 +148,8 @@ func (r *run) buildShard(id core.ShardID, replica *shard.Replica) error {
 		stream := entropy{rand.New(rand.NewPCG(env.Rand.Uint64(), env.Rand.Uint64()))}
 		c.BeforeRaft = func() { crand.Reader = stream }
 		incarnation := r.lives
-		c.Tap = func(a shard.Applied) { r.tap(incarnation, a) }
+		c.Tap = func(a shard.Applied) { r.tap(incarnation, replica.ID, a) }
+		c.Speaks = r.upgrades.life(id, replica.ID, replica.Addr.Node)
 		c.OnHydrate, c.Watch = r.hydrated, func(w shard.Watched) {
 			store.begun = store.begun || w.Did == shard.Recovered
 			if w.Did == shard.Forgot {
@@ -206,7 +207,7 @@ func (r *run) clock() sim.ClockConfig {
 }
 
 // tap sees what a replica applies.
-func (r *run) tap(incarnation uint64, a shard.Applied) {
+func (r *run) tap(incarnation, replica uint64, a shard.Applied) {
 	record := checkers.LogRecord{Shard: a.Shard, Incarnation: incarnation, Index: a.Index, Term: a.Term,
 		Timestamp: a.Timestamp, Void: a.Void, Restored: a.Restored}
 	if a.Block != nil && !a.Void {
@@ -237,6 +238,7 @@ func (r *run) tap(incarnation uint64, a shard.Applied) {
 	r.owner.Decided(&record)
 	r.fencing.Add(&record, decided, raise)
 	r.slotsOf(&a)
+	r.upgrades.applied(replica, &a)
 }
 
 // exorcise tells what a replica that came back did, once it counts.
@@ -263,6 +265,7 @@ func (r *run) watched(w shard.Watched) {
 		Entry: w.Entry, Digest: w.Digest, For: w.For, Terms: w.Terms, Voters: w.Voters, Leaving: w.Leaving}
 	r.raft.Add(&record)
 	r.owner.Add(&record)
+	r.upgrades.watched(&record)
 	if w.Did == shard.Configured {
 		r.configured[w.Shard] = max(r.configured[w.Shard], w.Index)
 		r.exorcise(&w)

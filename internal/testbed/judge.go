@@ -102,7 +102,7 @@ func (r *run) check(stopped error) []checkers.Result {
 	ops := r.ops()
 	if stopped != nil || r.options.Until > 0 {
 		// Cut short: only what holds at any time can be judged.
-		return append(list, checkers.Sequence(r.applied, ops, nil), r.raft.Result(), r.owner.Result(), r.slots.Result())
+		return append(list, checkers.Sequence(r.applied, ops, nil), r.raft.Result(), r.owner.Result(), r.slots.Result(), r.upgrades.check.Result())
 	}
 	r.stand()
 	r.filed()
@@ -131,7 +131,7 @@ func (r *run) check(stopped error) []checkers.Result {
 		list = append(list, r.judgeAsked()...)
 	}
 	list = append(list, r.judgeStandings()...)
-	return append(list, checkers.Provenance(ops, finals, sender), r.fencing.Result(), r.raft.Result(), r.owner.Result(), r.cuts.Result(), r.slots.Result(), r.readBack(len(finals)))
+	return append(list, checkers.Provenance(ops, finals, sender), r.fencing.Result(), r.raft.Result(), r.owner.Result(), r.cuts.Result(), r.slots.Result(), r.upgrades.check.Result(), r.readBack(len(finals)))
 }
 
 // sender is who the clients are (see buildClients) and what of theirs is personal.

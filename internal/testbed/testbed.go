@@ -180,7 +180,7 @@ const (
 
 // Sites lists every fault site and every mark of the engine.
 func Sites() []string {
-	list := append(fault.Sites(), mendedSite, restoredSite)
+	list := append(fault.Sites(), mendedSite, restoredSite, mixedSite, backSite, refusedSite)
 	for _, marks := range [][]proc.Mark{journal.Marks(), shard.Marks(), gateway.Marks(), query.Marks()} {
 		for _, m := range marks {
 			list = append(list, string(m))
@@ -249,6 +249,7 @@ type run struct {
 	owner      *checkers.Owner
 	cuts       *checkers.Cuts
 	slots      *checkers.Slots
+	upgrades   *upgrades
 	adopted    map[moveKey]shard.Move
 	configured map[core.ShardID]core.Index // the newest change of a group
 	hot        [core.Slots]bool
@@ -327,6 +328,7 @@ func (r *run) build() error {
 	})
 	r.drawer, r.downtime, r.votes = r.world.Stream("clocks"), r.world.Stream("downtime"), r.world.Stream("edges votes")
 	r.disks = &disks{run: r, rates: make(map[string]int), hits: make(map[string]uint64), flips: r.world.Stream("rot")}
+	r.upgrades = newUpgrades(r)
 	if err := r.buildServers(); err != nil {
 		return err
 	}
@@ -354,6 +356,7 @@ func (r *run) build() error {
 	if err != nil {
 		return err
 	}
+	r.upgrades.build(&plan)
 	r.owner = checkers.NewOwner(electionTicks)
 	for _, e := range plan.Events {
 		if e.Site == fault.SlowLink {
@@ -397,6 +400,7 @@ func (r *run) drawClock() sim.ClockConfig {
 // mends what was found damaged and, a while later, starts the node again.
 func (r *run) halted(addr proc.Addr, cause error) {
 	r.reasons[addr.Node] = cause.Error()
+	r.upgrades.halted(addr.Node, cause)
 	if err := r.disks.halted(addr, cause); err != nil && r.broken == nil {
 		r.broken = err
 	}
@@ -500,6 +504,7 @@ func (r *run) report(stopped error) (*Report, error) {
 	if n := r.disks.mended; n > 0 {
 		p.Reached[mendedSite] = uint64(n)
 	}
+	maps.Copy(p.Reached, r.upgrades.hits)
 	if n := r.disks.restored; n > 0 {
 		p.Reached[restoredSite] = uint64(n)
 	}

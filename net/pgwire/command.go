@@ -372,7 +372,7 @@ var commandStates = map[core.Code]string{
 	core.CodeRule: "P0001", core.CodeWrongSeq: "40001", core.CodeBadPayload: "22P03", core.CodeOverloaded: "53000", core.CodeWrongShard: "57P03", core.CodeNotLeader: "57P03",
 	core.CodeUnknownType: "42704", core.CodeMalformed: "22023", core.CodeTooLarge: "54000", core.CodeSessionExpired: "40003", core.CodeSessionTooLong: "22023",
 	core.CodeSessionsFull: "53300", core.CodeBelowFloor: "40003", core.CodeWindowFull: "53000", core.CodeDiskFull: "53100", core.CodeNotPermitted: "42501",
-	core.CodeAppendForbidden: "42809", core.CodeReused: "40003", core.CodeStalePlan: "40001", core.CodeNotFresh: "57P03",
+	core.CodeAppendForbidden: "42809", core.CodeReused: "40003", core.CodeStalePlan: "40001", core.CodeNotFresh: "57P03", core.CodeOldVersion: "55000",
 }
 
 // commandError is why a command has no good answer, with its SQLSTATE.

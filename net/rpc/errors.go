@@ -20,7 +20,7 @@ var connectCodes = map[core.Code]connect.Code{
 	core.CodeSessionsFull: connect.CodeResourceExhausted, core.CodeBelowFloor: connect.CodeFailedPrecondition,
 	core.CodeWindowFull: connect.CodeResourceExhausted, core.CodeDiskFull: connect.CodeResourceExhausted,
 	core.CodeNotPermitted: connect.CodePermissionDenied, core.CodeCompacted: connect.CodeOutOfRange,
-	core.CodeAppendForbidden: connect.CodeFailedPrecondition, core.CodeReused: connect.CodeAlreadyExists, core.CodeStalePlan: connect.CodeAborted, core.CodeNotFresh: connect.CodeUnavailable, core.CodeTimeout: connect.CodeDeadlineExceeded,
+	core.CodeAppendForbidden: connect.CodeFailedPrecondition, core.CodeReused: connect.CodeAlreadyExists, core.CodeStalePlan: connect.CodeAborted, core.CodeNotFresh: connect.CodeUnavailable, core.CodeOldVersion: connect.CodeFailedPrecondition, core.CodeTimeout: connect.CodeDeadlineExceeded,
 }
 
 func connectCode(c core.Code) connect.Code {

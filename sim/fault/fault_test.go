@@ -176,6 +176,7 @@ func (r *recorder) DiskFull(n proc.NodeID, b int64) { r.say("n%d has %d bytes le
 func (r *recorder) SlowDisk(n proc.NodeID, t int64) { r.say("n%d is %d times slower", n, t) }
 func (r *recorder) LoseKV(n proc.NodeID) bool       { r.say("n%d loses its KV", n); return true }
 func (r *recorder) Reformat(n proc.NodeID) bool     { r.say("n%d gets new disks", n); return true }
+func (r *recorder) Exchange(n proc.NodeID) bool     { r.say("n%d gets another program", n); return true }
 func (r *recorder) CrashClient(n proc.NodeID) bool  { r.say("client n%d crashes", n); return true }
 func (r *recorder) RestartClient(n proc.NodeID)     { r.say("client n%d restarts", n) }
 
@@ -211,6 +212,7 @@ func TestNemesis(t *testing.T) {
 			{At: 70, For: 30, Site: ClockJump, Nodes: n, Amount: -1000},
 			{At: 75, For: 5, Site: PartitionOneway, Nodes: n, Peers: five.Servers[1:2]},
 			{At: 80, For: 5, Site: Pause, Nodes: n},
+			{At: 86, For: 5, Site: Upgrade, Nodes: n},
 		},
 	}
 	nemesis, err := Unleash(plan, w, r, r)
@@ -240,6 +242,7 @@ func TestNemesis(t *testing.T) {
 		"60ns n1 has 3 bytes left", "65ns n1 has -1 bytes left",
 		"70ns n1 is 4 times slower",
 		"75ns cut 9 [1]-[2]", "80ns mend 9",
+		"86ns n1 gets another program",
 		"100ns n1 is 1 times slower",
 		"100ns drop 0", "100ns torn_write 0",
 	}
@@ -247,7 +250,7 @@ func TestNemesis(t *testing.T) {
 		t.Fatalf("said\n%s\nwant\n%s", strings.Join(r.said, "\n"), strings.Join(want, "\n"))
 	}
 	// The fake reports two drops, once as network and once as target.
-	wantHits := map[string]uint64{Crash: 1, ClientCrash: 1, ClockJump: 1, Pause: 1, KVLost: 1, Drop: 4}
+	wantHits := map[string]uint64{Crash: 1, ClientCrash: 1, ClockJump: 1, Pause: 1, KVLost: 1, Upgrade: 1, Drop: 4}
 	if got := nemesis.Hits(); !maps.Equal(got, wantHits) {
 		t.Fatalf("hits %v, want %v", got, wantHits)
 	}

@@ -26,9 +26,10 @@ type Target interface {
 	SlowDisk(node proc.NodeID, times int64)     // 1: as usual
 	LoseKV(node proc.NodeID) bool               // called while the node is down; true if there was something to lose
 	Reformat(node proc.NodeID) bool             // likewise; true if there was something, and others have it
+	Exchange(node proc.NodeID) bool             // likewise, its program; true if it goes on with another one
 	CrashClient(node proc.NodeID) bool          // true if it was running
 	RestartClient(node proc.NodeID)
-	Hits() map[string]uint64 // of its sites, but for kv_lost, reformat and client_crash
+	Hits() map[string]uint64 // of its sites, but for kv_lost, reformat, upgrade and client_crash
 }
 
 // A Nemesis carries a plan out.
@@ -130,7 +131,7 @@ func (n *Nemesis) Hits() map[string]uint64 {
 func (n *Nemesis) begin(i int, e Event) {
 	w, node := n.world, e.Nodes[0]
 	switch e.Site {
-	case Crash, PowerLoss, KVLost, Reformat:
+	case Crash, PowerLoss, KVLost, Reformat, Upgrade:
 		n.crash(e, node)
 	case Pause:
 		if w.Up(node) && !w.Paused(node) && e.For > 0 {
@@ -190,6 +191,8 @@ func (n *Nemesis) crash(e Event, node proc.NodeID) {
 		effect = n.target.LoseKV(node)
 	case Reformat:
 		effect = n.target.Reformat(node)
+	case Upgrade:
+		effect = n.target.Exchange(node)
 	}
 	if effect {
 		n.hits[e.Site]++

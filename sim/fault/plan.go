@@ -112,8 +112,16 @@ func (p *Plan) add(rng *rand.Rand, sp spec, t Topology, calm int64) {
 	}
 	period := time.Duration(calm * logBetween(rng, int64(periodMin), int64(periodMax)))
 	count := min(max(p.Heal/period, 1), eventsMax)
-	for range count {
+	var turns []proc.NodeID
+	if sp.each {
+		turns = pick(rng, t.Servers, len(t.Servers))
+		count += time.Duration(len(turns))
+	}
+	for i := range count {
 		e, ok := p.drawEvent(rng, &sp, t)
+		if int(i) < len(turns) {
+			e.Nodes = turns[i : i+1 : i+1]
+		}
 		if ok && !p.overlaps(&e, &sp) {
 			p.Events = append(p.Events, e)
 		}

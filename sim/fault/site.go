@@ -39,6 +39,7 @@ const (
 	SlowDisk         = "slow_disk"         // operations take much longer
 	KVLost           = "kv_lost"           // a derived store is lost whole
 	Reformat         = "reformat"          // a server's disks are exchanged for new ones
+	Upgrade          = "upgrade"           // a server goes on with the next release's program, one after the other, or back
 )
 
 // spec says how a site is drawn. A site has either a rate or events.
@@ -51,6 +52,7 @@ type spec struct {
 	lasts  [2]time.Duration // event
 	amount [2]int64         // event: size, its meaning depends on the site
 	signed bool             // the amount may be negative
+	each   bool             // event: every server has one at least
 	group  string           // P4: events of a group do not overlap on a node; "": of the site
 }
 
@@ -94,6 +96,7 @@ func specs() []spec {
 		{site: SlowDisk, lasts: span(1*s, 10*s), amount: pair(2, 100)},   // times as slow
 		{site: KVLost, lasts: span(100*ms, 2*s), group: down},
 		{site: Reformat, lasts: span(100*ms, 2*s), group: down},
+		{site: Upgrade, lasts: span(50*ms, 1*s), each: true, group: down},
 	}
 }
 
@@ -115,7 +118,7 @@ func ofNetwork(site string) bool {
 func ofTarget(site string) bool {
 	switch site {
 	case TornWrite, LostUnsynced, LostDirent, ShortWrite, BitFlip, MisdirectedWrite, ReadError, SyncError, WriteError,
-		DiskFull, SlowDisk, KVLost, Reformat, ClientCrash:
+		DiskFull, SlowDisk, KVLost, Reformat, Upgrade, ClientCrash:
 		return true
 	}
 	return false

@@ -49,6 +49,7 @@
 //    115 number-reused     ALREADY_EXISTS       the session's number is another command's
 //    116 stale-plan        ABORTED              the slots have moved since the plan was made: look where they are
 //    117 not-fresh         UNAVAILABLE          no replica that was asked is as up to date as the read asks for
+//    118 old-version       FAILED_PRECONDITION  a replica runs a program that does not speak the version that is wanted; an operator's
 //    200 timeout           DEADLINE_EXCEEDED    no answer in time
 //
 // Errors without a Refusal are of the request as a whole: INVALID_ARGUMENT (it does
