@@ -58,6 +58,7 @@ test:
 # database does not.
 peers:
 	cd experiments/peers && $(GO) vet ./... && $(GO) test ./...
+	cd experiments/duckdb && $(GO) vet ./...
 
 # ---- simulation
 

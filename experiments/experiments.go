@@ -78,9 +78,11 @@ func (x Experiment) Run(ctx context.Context, e *Env) (*Result, error) {
 
 // Env is what an experiment runs in.
 type Env struct {
-	Part int    // of the work: 1 for all, 10 for a tenth, to see that it works
-	Dir  string // for data; it is emptied by the caller
-	Say  func(format string, args ...any)
+	Part int // of the work: 1 for all, 10 for a tenth, to see that it works
+	// Events of an experiment whose size can be chosen; 0: its own.
+	Events int
+	Dir    string // for data; it is emptied by the caller
+	Say    func(format string, args ...any)
 	// Serve makes the command that serves a directory (actordb serve) with these
 	// arguments more, on any port.
 	Serve func(dir string, args ...string) *exec.Cmd
@@ -89,6 +91,8 @@ type Env struct {
 	ServeMember func(dir string) *exec.Cmd
 	// Peers builds the program of experiments/peers; nil: it cannot be had.
 	Peers func() (program string, err error)
+	// DuckDB builds that of experiments/duckdb.
+	DuckDB func() (program string, err error)
 
 	experiment Experiment
 	dirs       int
@@ -121,7 +125,7 @@ func (e *Env) rounds(n int) int {
 
 // All lists the experiments.
 func All() []Experiment {
-	return []Experiment{writes, reads, endToEnd, idleActors, hydration, messages, throughput, sustained, replication, queryLatency, nexmarkQueries, lateEvents, promotion}
+	return []Experiment{writes, reads, endToEnd, idleActors, hydration, messages, throughput, sustained, replication, queryLatency, rebuild, nexmarkQueries, lateEvents, promotion}
 }
 
 // Find returns an experiment by its name.

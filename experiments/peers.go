@@ -24,16 +24,22 @@ var peers = []peer{
 }
 
 // notAvailable says that there is no program to measure peers with.
-const notAvailable = "not available: needs the source tree and the modules of experiments/peers"
+const notAvailable = "not available: needs the source tree and the modules of experiments/peers and experiments/duckdb"
 
-// BuildPeers builds the program of a source tree, into a directory.
-func BuildPeers(root, dir string) (program string, err error) {
-	program = filepath.Join(dir, "peers")
+// BuildPeers builds the program of a source tree that other databases are measured with,
+// into a directory, and BuildDuckDB the one for DuckDB.
+func BuildPeers(root, dir string) (program string, err error) { return build(root, "peers", dir) }
+
+// BuildDuckDB is like BuildPeers.
+func BuildDuckDB(root, dir string) (program string, err error) { return build(root, "duckdb", dir) }
+
+func build(root, module, dir string) (program string, err error) {
+	program = filepath.Join(dir, module)
 	cmd := exec.Command("go", "build", "-o", program, ".")
-	cmd.Dir = filepath.Join(root, "experiments", "peers")
+	cmd.Dir = filepath.Join(root, "experiments", module)
 	cmd.Env = append(os.Environ(), "GOWORK=off")
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("go build in experiments/peers: %w; %.500s", err, out)
+		return "", fmt.Errorf("go build in experiments/%s: %w; %.500s", module, err, out)
 	}
 	return program, nil
 }
@@ -52,13 +58,31 @@ func (e *Env) peersProgram() string {
 	return e.peersBuilt
 }
 
+// duckdbProgram is like peersProgram.
+func (e *Env) duckdbProgram() string {
+	if e.DuckDB == nil {
+		return ""
+	}
+	e.duckdbOnce.Do(func() {
+		var err error
+		if e.duckdbBuilt, err = e.DuckDB(); err != nil {
+			e.Say("duckdb: %v", err)
+		}
+	})
+	return e.duckdbBuilt
+}
+
 // askPeers runs it and decodes what it says.
 func (e *Env) askPeers(ctx context.Context, to any, args ...string) error {
-	cmd := exec.CommandContext(ctx, e.peersProgram(), args...)
+	return e.askProgram(ctx, e.peersProgram(), to, args...)
+}
+
+func (e *Env) askProgram(ctx context.Context, program string, to any, args ...string) error {
+	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) } // it takes its servers with it
 	out, err := cmd.Output()
 	if failed := (*exec.ExitError)(nil); errors.As(err, &failed) {
-		return fmt.Errorf("peers %v: %w; %.500s", args, err, failed.Stderr)
+		return fmt.Errorf("%s %v: %w; %.500s", filepath.Base(program), args, err, failed.Stderr)
 	}
 	if err != nil {
 		return err
@@ -92,6 +116,6 @@ func missingRow(name, unit, why string) Row { return Row{Name: name, Unit: unit,
 
 // built is what an Env has built.
 type built struct {
-	peersOnce  sync.Once
-	peersBuilt string
+	peersOnce, duckdbOnce   sync.Once
+	peersBuilt, duckdbBuilt string
 }

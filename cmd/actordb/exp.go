@@ -52,10 +52,11 @@ func (c *expListCommand) Run() error {
 }
 
 type expRunCommand struct {
-	Name  string `arg:"" help:"An experiment's name, or all."`
-	Quick bool   `help:"A tenth of the work: to see that it works, not to quote."`
-	Out   string `default:"results" placeholder:"DIR" help:"Where NAME.json and NAME.csv, the raw samples, are written; empty: nowhere."`
-	JSON  bool   `name:"json" help:"One JSON document on standard output."`
+	Name   string `arg:"" help:"An experiment's name, or all."`
+	Quick  bool   `help:"A tenth of the work: to see that it works, not to quote."`
+	Events int    `placeholder:"N" help:"Of rebuild: how many events it has."`
+	Out    string `default:"results" placeholder:"DIR" help:"Where NAME.json and NAME.csv, the raw samples, are written; empty: nowhere."`
+	JSON   bool   `name:"json" help:"One JSON document on standard output."`
 }
 
 func (expRunCommand) Help() string {
@@ -114,7 +115,9 @@ func (c *expRunCommand) run(ctx context.Context, x experiments.Experiment) (r *e
 		return nil, environment("%w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	e := &experiments.Env{Part: 1, Dir: dir, Serve: serveChild, ServeMember: serveMember, Peers: func() (string, error) { return buildPeers(dir) },
+	e := &experiments.Env{Part: 1, Dir: dir, Serve: serveChild, ServeMember: serveMember, Events: c.Events,
+		Peers:  func() (string, error) { return buildHere(experiments.BuildPeers, dir) },
+		DuckDB: func() (string, error) { return buildHere(experiments.BuildDuckDB, dir) },
 		Say: func(format string, args ...any) {
 			fmt.Fprintf(os.Stderr, x.Name+": "+format+"\n", args...)
 		}}
@@ -130,6 +133,9 @@ func (c *expRunCommand) run(ctx context.Context, x experiments.Experiment) (r *e
 	r.Command = "actordb exp run " + x.Name
 	if c.Quick {
 		r.Command += " --quick"
+	}
+	if c.Events > 0 {
+		r.Command += fmt.Sprintf(" --events %d", c.Events)
 	}
 	if c.Out != "" {
 		if err := save(c.Out, r); err != nil {
@@ -155,13 +161,13 @@ func serveMember(dir string) *exec.Cmd {
 	return cmd
 }
 
-// buildPeers builds what ActorDB is compared with, if the source tree is here.
-func buildPeers(dir string) (string, error) {
+// buildHere builds what ActorDB is compared with, if the source tree is here.
+func buildHere(build func(root, dir string) (string, error), dir string) (string, error) {
 	root, err := moduleRoot()
 	if err != nil {
 		return "", err
 	}
-	return experiments.BuildPeers(root, dir)
+	return build(root, dir)
 }
 
 // save writes a result, and its samples as CSV.

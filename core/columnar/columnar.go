@@ -8,6 +8,7 @@
 //	write.go      rows to a file's bytes
 //	read.go       a file's row groups to batches, as far as they are wanted
 //	decode.go     one column of one row group
+//	distinct.go   row groups as sets, with how often each row is there
 //
 // A file is ordinary Parquet (https://parquet.apache.org/docs/file-format/): row groups
 // of GroupRows rows in the order of the columns that it is sorted by, with the least and
@@ -75,7 +76,6 @@ type Column struct {
 	Type    string `json:"type"` // as SQL calls it
 	NotNull bool   `json:"not_null,omitempty"`
 	Sorted  bool   `json:"sorted,omitempty"` // the rows are in the order of such columns, ascending
-	Rare    bool   `json:"rare,omitempty"`   // it is seldom read, and so compressed more
 }
 
 // Schema is that of the rows.

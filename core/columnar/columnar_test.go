@@ -80,7 +80,6 @@ func sample(t testing.TB, n int, seed uint64) (Description, *row.Batch) {
 		b.AppendValues(values...)
 	}
 	d := Description{Table: "shop.all", Columns: ColumnsOf(schema, 2), Ranges: []Range{{Shard: 1, First: 3, Last: 9, Chain: "00"}}}
-	d.Columns[len(d.Columns)-1].Rare = true
 	return d, b
 }
 
@@ -172,6 +171,52 @@ func TestRoundTrip(t *testing.T) {
 		}
 		equal(r, got, sortedBy(b, row.Sort{Col: 0}, row.Sort{Col: 1}).Pick(cols))
 	})
+}
+
+// TestDistinct protects that rows that come together are counted, whatever columns are asked
+// for and however their values stand: expanded again they are the rows.
+func TestDistinct(t *testing.T) {
+	merged := 0
+	rapid.Check(t, func(r *rapid.T) {
+		d, b := sample(t, rapid.IntRange(1, 400).Draw(r, "rows"), rapid.Uint64().Draw(r, "seed"))
+		file, name := write(t, d, b, 300)
+		f, err := Open(bytes.NewReader(file), int64(len(file)), name)
+		if err != nil {
+			r.Fatalf("%v", err)
+		}
+		weights, rows, plain := []int64(nil), row.NewBatch(nil), row.NewBatch(nil)
+		for range 5 {
+			cols := rapid.Permutation(everyColumn(d)).Draw(r, "columns")[:rapid.IntRange(0, 3).Draw(r, "wanted")]
+			var sorts []row.Sort
+			for i := range cols {
+				sorts = append(sorts, row.Sort{Col: i})
+			}
+			for g := range f.Groups() {
+				if weights, err = f.ReadDistinct(g, cols, rows, weights); err != nil {
+					r.Fatalf("%v", err)
+				}
+				if err := f.Read(g, cols, plain); err != nil {
+					r.Fatalf("%v", err)
+				}
+				if len(weights) != rows.N {
+					r.Fatalf("%d weights of %d rows", len(weights), rows.N)
+				}
+				if rows.N < plain.N {
+					merged++
+				}
+				expanded := row.NewBatch(rows.Types())
+				for i, w := range weights {
+					for range w {
+						expanded.AppendRow(rows, i)
+					}
+				}
+				equal(r, sortedBy(expanded, sorts...), sortedBy(plain, sorts...))
+			}
+		}
+	})
+	if merged == 0 {
+		t.Error("no row ever stood for two")
+	}
 }
 
 // TestEncodings goes through what a column can be: of one value, of few, of none that come

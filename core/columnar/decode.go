@@ -11,6 +11,7 @@ import (
 
 // decoder appends the pages of one column chunk to a vector.
 type decoder struct {
+	of         row.Type
 	how        physical
 	optional   bool
 	dictionary *row.Vector // nil: no page has had one
@@ -19,23 +20,17 @@ type decoder struct {
 
 func (d *decoder) page(out *row.Vector, p parquet.Page) error {
 	n := int(p.NumValues())
-	var levels []byte
-	if d.optional {
-		if levels = p.DefinitionLevels(); len(levels) != n {
-			return fmt.Errorf("%d definition levels for %d values", len(levels), n)
-		}
-	}
-	nulls := 0
-	for _, l := range levels {
-		nulls += int(1 - l&1)
+	levels, nulls, err := d.levels(p, n)
+	if err != nil {
+		return err
 	}
 	if nulls == 0 {
 		return d.values(out, p, n)
 	}
 	if d.present == nil {
-		d.present = row.NewVector(out.Type)
+		d.present = row.NewVector(d.of)
 	}
-	d.present.Reset(out.Type)
+	d.present.Reset(d.of)
 	if err := d.values(d.present, p, n-nulls); err != nil {
 		return err
 	}
@@ -51,34 +46,59 @@ func (d *decoder) page(out *row.Vector, p parquet.Page) error {
 	return nil
 }
 
+// levels are a page's definition levels, if its column may have nulls, and how many nulls
+// there are.
+func (d *decoder) levels(p parquet.Page, n int) (levels []byte, nulls int, err error) {
+	if d.optional {
+		if levels = p.DefinitionLevels(); len(levels) != n {
+			return nil, 0, fmt.Errorf("%d definition levels for %d values", len(levels), n)
+		}
+	}
+	for _, l := range levels {
+		nulls += int(1 - l&1)
+	}
+	return levels, nulls, nil
+}
+
 // values appends the n values of a page that are not null.
 func (d *decoder) values(out *row.Vector, p parquet.Page, n int) error {
-	if n == 0 {
+	indexes, err := d.indexes(p, n)
+	switch {
+	case err != nil || n == 0:
+		return err
+	case indexes != nil:
+		out.AppendGather(d.dictionary, indexes)
 		return nil
 	}
 	data := p.Data()
+	return d.plain(out, &data, n)
+}
+
+// indexes are where in the dictionary the n values of a page stand that are not null; nil:
+// the page has none.
+func (d *decoder) indexes(p parquet.Page, n int) ([]int32, error) {
 	from := p.Dictionary()
 	if from == nil {
-		return d.plain(out, &data, n)
+		return nil, nil
 	}
 	if d.dictionary == nil {
-		d.dictionary = row.NewVector(out.Type)
+		d.dictionary = row.NewVector(d.of)
 		entries := from.Page().Data()
 		if err := d.plain(d.dictionary, &entries, from.Len()); err != nil {
-			return err
+			return nil, err
 		}
 	}
+	data := p.Data()
 	indexes := data.Int32()
 	if len(indexes) < n {
-		return fmt.Errorf("%d indexes for %d values", len(indexes), n)
+		return nil, fmt.Errorf("%d indexes for %d values", len(indexes), n)
 	}
 	for _, i := range indexes[:n] {
 		if uint(i) >= uint(d.dictionary.Len()) {
-			return fmt.Errorf("index %d of a dictionary of %d", i, d.dictionary.Len())
+			return nil, fmt.Errorf("index %d of a dictionary of %d", i, d.dictionary.Len())
 		}
 	}
-	out.AppendGather(d.dictionary, indexes[:n])
-	return nil
+	return indexes[:n:n], nil
 }
 
 // plain appends the first n of values that stand for themselves.

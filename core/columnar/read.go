@@ -17,11 +17,15 @@ import (
 // of the same bytes.
 type File struct {
 	Description
-	Name   seal.Hash
-	schema row.Schema
-	file   *parquet.File
-	from   io.ReaderAt
-	buffer []byte // a column chunk
+	Name seal.Hash
+	// FooterBytes is how much of the file was read to open it.
+	FooterBytes int64
+	schema      row.Schema
+	file        *parquet.File
+	from        io.ReaderAt
+	buffer      []byte // a column chunk
+	coded       []coded
+	counts      []int32
 }
 
 // Open reads the footer of the file of a name. Bytes that are not those of the name are
@@ -52,7 +56,7 @@ func Open(from io.ReaderAt, size int64, name seal.Hash) (*File, error) {
 	if err != nil {
 		return nil, footer("%v", err)
 	}
-	f := &File{Name: name, file: p, from: from}
+	f := &File{Name: name, FooterBytes: length + int64(tailBytes), file: p, from: from}
 	text, _ := p.Lookup(metadataKey)
 	d, err := decodeDescription(text)
 	if err != nil {
@@ -215,31 +219,48 @@ func (f *File) damage(group, col int, what string, args ...any) error {
 
 // column reads one column chunk.
 func (f *File) column(group, col int, out *row.Vector) error {
+	d := decoder{of: out.Type, how: physicalOf(out.Type), optional: !f.schema[col].NotNull}
+	return f.pages(group, col, func(p parquet.Page) error { return d.page(out, p) })
+}
+
+// load reads the bytes of a column chunk, which are there until the next one is read.
+func (f *File) load(group, col int) (window, error) {
 	at, size := extent(f.chunk(group, col))
 	if at < 0 || size < 0 || size > f.file.Size()-at {
-		return f.damage(group, col, "%d bytes at %d are not in the file", size, at)
+		return window{}, f.damage(group, col, "%d bytes at %d are not in the file", size, at)
 	}
 	if int64(cap(f.buffer)) < size {
 		f.buffer = make([]byte, size+size/4)
 	}
 	w := window{at, f.buffer[:size]}
 	if err := readAt(f.from, w.b, at); err != nil {
-		return err
+		return window{}, err
 	}
 	if seal.Section(w.b) != seal.Hash(f.Chunks[group*len(f.schema)+col]) {
-		return f.damage(group, col, "its bytes are not those that were written")
+		return window{}, f.damage(group, col, "its bytes are not those that were written")
+	}
+	return w, nil
+}
+
+// pages hands on the pages of a column chunk, whose bytes have proved to be the right ones.
+func (f *File) pages(group, col int, take func(parquet.Page) error) error {
+	w, err := f.load(group, col)
+	if err != nil {
+		return err
 	}
 	pages := f.file.RowGroups()[group].ColumnChunks()[col].(*parquet.FileColumnChunk).PagesFrom(w)
 	defer pages.Close()
-	d := decoder{how: physicalOf(out.Type), optional: !f.schema[col].NotNull}
 	for {
 		page, err := pages.ReadPage()
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
 		if err == nil {
-			err = d.page(out, page)
+			err = take(page)
 			parquet.Release(page)
+		}
+		if errors.Is(err, errPlain) {
+			return err
 		}
 		if err != nil {
 			return f.damage(group, col, "%v", err)

@@ -91,7 +91,12 @@ func (w *Writer) Finish() (file []byte, name seal.Hash, err error) {
 	for i := range order {
 		order[i] = int32(i)
 	}
-	slices.SortStableFunc(order, func(a, b int32) int { return row.CompareBy(w.sorts, w.rows, int(a), w.rows, int(b)) })
+	slices.SortFunc(order, func(a, b int32) int {
+		if o := row.CompareBy(w.sorts, w.rows, int(a), w.rows, int(b)); o != 0 {
+			return o
+		}
+		return int(a - b)
+	})
 	var out bytes.Buffer
 	p := parquet.NewWriter(&out, w.config())
 	group := row.NewBatch(w.schema.Types())
@@ -160,15 +165,10 @@ func (w *Writer) config() *parquet.WriterConfig {
 	root := &ordered{Group: parquet.Group{}}
 	// parquet-go v0.32.0 reads back other values than it was given under LZ4, of columns
 	// that do not compress (TestEncodings finds it).
-	often, rare := &zstd.Codec{Level: zstd.SpeedFastest}, &zstd.Codec{Level: zstd.SpeedDefault}
+	codec := &zstd.Codec{Level: zstd.SpeedFastest}
 	var sorting []parquet.SortingColumn
 	for i, c := range w.schema {
-		node := parquet.Encoded(nodeOf(c.Type), w.encoding(i))
-		if w.about.Columns[i].Rare {
-			node = parquet.Compressed(node, rare)
-		} else {
-			node = parquet.Compressed(node, often)
-		}
+		node := parquet.Compressed(parquet.Encoded(nodeOf(c.Type), w.encoding(i)), codec)
 		if !c.NotNull {
 			node = parquet.Optional(node)
 		}

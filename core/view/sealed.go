@@ -70,7 +70,6 @@ func (c *Catalog) NewSealer(full string) (*Sealer, error) {
 		schema = append(schema, col)
 	}
 	s.about.Columns = columnar.ColumnsOf(schema, colSeq+1)
-	s.about.Columns[len(schema)-1].Rare = true
 	s.batch = row.NewBatch(schema.Types())
 	return s, schema.Check()
 }
@@ -206,9 +205,9 @@ func (j *Job) Needs(full string) (cols []string, ok bool) {
 }
 
 // TakeRows takes events of a type whose Needs are ok, as rows of these columns, instead of
-// their blocks. They count with the next Finish, at whose cut all of them are committed.
-// Rows of a batch are given to the circuits before it returns.
-func (j *Job) TakeRows(full string, rows *row.Batch) {
+// their blocks: each as often as its weight says. They count with the next Finish, at whose
+// cut all of them are committed. Rows are given to the circuits before it returns.
+func (j *Job) TakeRows(full string, rows *zset.Batch) {
 	in := j.intakes[full]
 	core.Assert(in != nil && in.times == nil, "rows of %s for a job that does not want them", full)
 	core.Assert(j.at == 0 && !j.runs[0].pushed, "rows come in the middle of a step")
@@ -219,13 +218,12 @@ func (j *Job) TakeRows(full string, rows *row.Batch) {
 	j.pour() // what came in blocks: then the other intakes have nothing to give twice
 	names, _ := j.Needs(full)
 	whole := in.rows
-	in.rows = &zset.Batch{Batch: row.Batch{N: rows.N, Cols: slices.Clone(whole.Cols)}}
+	in.rows = &zset.Batch{Batch: row.Batch{N: rows.N, Cols: slices.Clone(whole.Cols)}, W: rows.W}
 	for i, name := range names {
 		col := in.event.table.Schema.Index(name)
 		core.Assert(rows.Cols[i].Type == whole.Cols[col].Type, "column %q of %s is %s", name, full, rows.Cols[i].Type)
 		in.rows.Cols[col] = rows.Cols[i]
 	}
-	in.rows.W = slices.Repeat([]int64{1}, rows.N)
 	j.pushIntakes()
 	in.rows = whole
 }

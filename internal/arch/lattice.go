@@ -101,7 +101,7 @@ internal/olddata:       core core/journal internal/node internal/inspect interna
 internal/slt:           checkers/relational core/row core/sql/lower core/sql/parse core/sql/plan core/sql/sqlerr core/sql/tree core/zset github.com/jackc/pgx/v5/pgconn modernc.org/sqlite
 internal/load:          github.com/HdrHistogram/hdrhistogram-go golang.org/x/sys/unix
 internal/bench:         core core/actor net/client net/tlsnet checkers workloads internal/load
-experiments:            core/row core/zset github.com/jackc/pgx/v5 github.com/jackc/pgx/v5/pgconn google.golang.org/protobuf/encoding/protowire checkers internal/testbed internal/viewcheck sim/fault gonum.org/v1/gonum/stat/distuv internal/datadir core/sql/parse core/sql/tree core/view internal/viewtest workloads/nexmark . internal/load internal/bench core core/proc core/actor core/shard net/wire net/client net/tlsnet disk disk/memkv disk/simfile disk/osfile internal/host internal/node gonum.org/v1/gonum/stat
+experiments:            core/columnar core/seal core/row core/zset github.com/jackc/pgx/v5 github.com/jackc/pgx/v5/pgconn google.golang.org/protobuf/encoding/protowire checkers internal/testbed internal/viewcheck sim/fault gonum.org/v1/gonum/stat/distuv internal/datadir core/sql/parse core/sql/tree core/view internal/viewtest workloads/nexmark . internal/load internal/bench core core/proc core/actor core/shard net/wire net/client net/tlsnet disk disk/memkv disk/simfile disk/osfile internal/host internal/node gonum.org/v1/gonum/stat
 cmd/actordb:            github.com/google/go-jsonnet k8s.io/api/apps/v1 k8s.io/api/core/v1 k8s.io/api/policy/v1 internal/admission core/shard internal/operator core/row net/wire github.com/peterh/liner . internal/load internal/bench experiments internal/host core/control core/proc core/actor net/client net/tlsnet internal/node disk/osfile disk disk/pebblekv internal/backup internal/datadir internal/drill internal/history internal/inspect internal/verify internal/testbed experiments/mutants workloads checkers sim sim/fault core github.com/alecthomas/kong github.com/schollz/progressbar/v3 github.com/jedib0t/go-pretty/v6/... golang.org/x/term
 internal/tools/unsimulated:
 examples/primarybackup: disk core/proc sim sim/fault net/simnet
@@ -118,7 +118,7 @@ golang.org/x/tools/go/analysis/analysistest
 disk/disktest disk/simfile disk/memkv disk/osfile disk/losefs sim internal/proctest internal/nodetest workloads workloads/nexmark
 disk/pgkv disk/pgkv/pgtest disk/sqlitekv disk/kvfile
 github.com/jackc/pgx/v5 github.com/jackc/pgx/v5/pgconn
-core/sql/parse core/columnar
+core/sql/parse core/columnar core/zset
 github.com/bufbuild/protocompile google.golang.org/protobuf/...
 `
 

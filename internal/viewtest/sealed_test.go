@@ -15,6 +15,7 @@ import (
 	"actordb/core/row"
 	"actordb/core/seal"
 	"actordb/core/view"
+	"actordb/core/zset"
 )
 
 // sealedFile is one that a Sealer made.
@@ -85,9 +86,9 @@ func feed(t interface{ Fatalf(string, ...any) }, j *view.Job, files []sealedFile
 		for _, name := range cols {
 			at = append(at, slices.IndexFunc(opened.Columns, func(c columnar.Column) bool { return c.Name == name }))
 		}
-		rows := row.NewBatch(nil)
+		rows := zset.NewBatch(nil)
 		for g := range opened.Groups() {
-			if err := opened.Read(g, at, rows); err != nil {
+			if rows.W, err = opened.ReadDistinct(g, at, &rows.Batch, rows.W); err != nil {
 				t.Fatalf("%v", err)
 			}
 			j.TakeRows(f.table, rows)
@@ -104,6 +105,8 @@ func TestSealedAnswers(t *testing.T) {
 		`SELECT item, count(*), sum(quantity) FROM cart.added GROUP BY item`,
 		`SELECT a.item, a.quantity, r.why FROM cart.added a JOIN cart.removed r ON a.item = r.item AND a.key = r.key`,
 		`SELECT count(*) FROM cart.added`,
+		`SELECT item, quantity FROM cart.added`,
+		`SELECT quantity, min(item), sum(quantity), count(quantity) FROM cart.added GROUP BY quantity`,
 		`SELECT item, quantity FROM cart.added FOR TIMESTAMP AS OF '2026-11-22 00:00:30+00' ORDER BY quantity DESC, item LIMIT 5`,
 		`SELECT key, max(seq) FROM cart.added FOR SYSTEM_TIME AS OF '2026-11-22 00:01:00+00' WHERE quantity > 3 GROUP BY key`,
 		`SELECT item FROM cart.added EXCEPT SELECT item FROM cart.removed`,
