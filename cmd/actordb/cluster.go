@@ -23,14 +23,15 @@ import (
 )
 
 type clusterCommands struct {
-	Create clusterCreateCommand `cmd:"" help:"Make the directories of a new cluster: an authority, each node's, an identity for a client."`
-	Run    clusterRunCommand    `cmd:"" help:"Run all nodes of a cluster on this machine, each in a process of its own, to try it out."`
-	Status clusterStatusCommand `cmd:"" help:"Where slots and replicas are."`
-	Move   clusterMoveCommand   `cmd:"" help:"Move slots, with their actors, from one shard to another while both serve."`
-	Invite clusterInviteCommand `cmd:"" help:"Let one machine become a node, by a token that is good once."`
-	Join   clusterJoinCommand   `cmd:"" help:"Make the directory of one more node."`
-	Enlist clusterEnlistCommand `cmd:"" help:"Take a node's replicas into their groups."`
-	Drain  clusterDrainCommand  `cmd:"" help:"Take a node's replicas out of their groups."`
+	Create  clusterCreateCommand  `cmd:"" help:"Make the directories of a new cluster: an authority, each node's, an identity for a client."`
+	Run     clusterRunCommand     `cmd:"" help:"Run all nodes of a cluster on this machine, each in a process of its own, to try it out."`
+	Status  clusterStatusCommand  `cmd:"" help:"Where slots and replicas are."`
+	Move    clusterMoveCommand    `cmd:"" help:"Move slots, with their actors, from one shard to another while both serve."`
+	Invite  clusterInviteCommand  `cmd:"" help:"Let one machine become a node, by a token that is good once."`
+	Join    clusterJoinCommand    `cmd:"" help:"Make the directory of one more node."`
+	Enlist  clusterEnlistCommand  `cmd:"" help:"Take a node's replicas into their groups."`
+	Upgrade clusterUpgradeCommand `cmd:"" help:"Let the nodes share what only newer programs can read: there is no way back."`
+	Drain   clusterDrainCommand   `cmd:"" help:"Take a node's replicas out of their groups."`
 }
 
 type clusterCreateCommand struct {

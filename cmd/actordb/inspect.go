@@ -172,8 +172,14 @@ func showBlock(b *inspect.Block) {
 	}
 	fmt.Printf("hash    %s\nextends %s\n", b.Hash, b.Decided.Extends)
 	fmt.Printf("decided %s in term %d, epochs: slots %d, policy %d, catalog %d\n", b.Timestamp, b.Decided.Term, b.Decided.SlotEpoch, b.Decided.PolicyEpoch, b.Decided.Catalog)
-	if b.Kind == "fence" {
+	if b.Decider > 0 {
+		fmt.Printf("by      replica %d, whose clock said %s\n", b.Decider, b.Wall)
+	}
+	switch b.Kind {
+	case "fence":
 		fmt.Printf("raises the slot epoch to %d\n", b.Raise)
+	case "upgrade":
+		fmt.Printf("raises the log's version to %d\n", b.Raise)
 	}
 	for _, o := range b.Outcomes {
 		fmt.Printf("answer  %s/%d by %s to %s: %s %s at %d, %d events\n", o.Session, o.Number, o.Principal, o.Actor, o.Answer, o.Detail, o.Seq, o.Count)

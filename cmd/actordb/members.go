@@ -67,6 +67,8 @@ type shardStatus struct {
 	Behind   []string      `json:"behind"`     // members that are not level with the leader
 	Changed  core.Index    `json:"changed_at"` // the entry that made the group so, 0: it is as it was made
 	Moves    []string      `json:"moves"`      // under way
+	Version  core.Version  `json:"version"`    // of what its replicas share
+	Speak    []string      `json:"speak"`      // members' programs, as far as they said
 }
 
 // Run implements the command.
@@ -82,7 +84,11 @@ func (c *clusterStatusCommand) Run() error {
 			if err != nil {
 				return fmt.Errorf("shard %d: %w", id, err)
 			}
-			list = append(list, statusOf(s, lags))
+			tongue, err := o.Versions(ctx, id)
+			if err != nil {
+				return fmt.Errorf("shard %d: %w", id, err)
+			}
+			list = append(list, statusOf(s, lags, &tongue))
 		}
 		return nil
 	})
@@ -94,16 +100,16 @@ func (c *clusterStatusCommand) Run() error {
 	}
 	t := table.NewWriter()
 	t.SetOutputMirror(os.Stdout)
-	t.AppendHeader(table.Row{"shard", "slots", "voters on", "learners on", "behind", "moves under way"})
+	t.AppendHeader(table.Row{"shard", "slots", "voters on", "learners on", "behind", "moves under way", "version", "programs"})
 	for _, s := range list {
-		t.AppendRow(table.Row{s.Shard, s.Slots, fmt.Sprint(s.Voters), fmt.Sprint(s.Learners), strings.Join(s.Behind, "; "), strings.Join(s.Moves, "; ")})
+		t.AppendRow(table.Row{s.Shard, s.Slots, fmt.Sprint(s.Voters), fmt.Sprint(s.Learners), strings.Join(s.Behind, "; "), strings.Join(s.Moves, "; "), s.Version, strings.Join(s.Speak, "; ")})
 	}
 	t.Render()
 	return nil
 }
 
-func statusOf(s *operator.State, lags []shard.Lag) shardStatus {
-	x := shardStatus{Shard: s.Shard, Slots: len(s.Owns()), Changed: s.Roster.Index, Voters: []proc.NodeID{}, Learners: []proc.NodeID{}, Behind: []string{}, Moves: []string{}}
+func statusOf(s *operator.State, lags []shard.Lag, tongue *shard.Tongue) shardStatus {
+	x := shardStatus{Version: tongue.Log, Speak: []string{}, Shard: s.Shard, Slots: len(s.Owns()), Changed: s.Roster.Index, Voters: []proc.NodeID{}, Learners: []proc.NodeID{}, Behind: []string{}, Moves: []string{}}
 	for _, m := range s.Roster.Members {
 		i := slices.IndexFunc(lags, func(l shard.Lag) bool { return l.ID == m.ID })
 		switch {
@@ -117,6 +123,11 @@ func statusOf(s *operator.State, lags []shard.Lag) shardStatus {
 			x.Learners = append(x.Learners, m.Node)
 		} else {
 			x.Voters = append(x.Voters, m.Node)
+		}
+	}
+	for _, m := range tongue.Members {
+		if r := s.Roster.Find(m.ID); r != nil && m.Speaks.High > 0 {
+			x.Speak = append(x.Speak, fmt.Sprintf("node %d: %d to %d", r.Node, m.Speaks.Low, m.Speaks.High))
 		}
 	}
 	for _, m := range s.Slots.Offers() {
@@ -228,6 +239,40 @@ type clusterDrainCommand struct {
 func (c *clusterDrainCommand) Run() error {
 	return c.regroup(c.Node, "is no member any more", func(ctx context.Context, o *operator.Operator, id core.ShardID) error {
 		return o.Drain(ctx, id, proc.NodeID(c.Node))
+	})
+}
+
+type clusterUpgradeCommand struct {
+	operated
+	To uint16 `placeholder:"VERSION" help:"Left out: the newest that this program speaks."`
+}
+
+func (clusterUpgradeCommand) Help() string {
+	return `Example:
+
+    actordb cluster upgrade --target 127.0.0.1:7400 --identity trio/client
+
+When every node runs the newer program, not before: a replica whose program does not speak the version has it refused. From then on
+an older program is refused, by the other nodes and on the directories of those that were upgraded.`
+}
+
+// Run implements the command.
+func (c *clusterUpgradeCommand) Run() error {
+	to := core.Version(c.To)
+	if to == 0 {
+		to = core.VersionMax
+	}
+	if !core.Spoken().Has(to) {
+		return usage("--to %d: this program speaks %s", to, core.Spoken())
+	}
+	return c.with(func(ctx context.Context, o *operator.Operator) error {
+		for id := range core.ShardID(o.Shards) {
+			if err := o.Upgrade(ctx, id, to); err != nil {
+				return fmt.Errorf("shard %d: %w", id, err)
+			}
+			fmt.Printf("shard %d: version %d\n", id, to)
+		}
+		return nil
 	})
 }
 

@@ -20,6 +20,7 @@ type Position struct {
 	SlotEpoch   core.Epoch
 	PolicyEpoch core.Epoch
 	Catalog     core.Epoch
+	Version     core.Version // of the log
 }
 
 // A DerivedActor is an actor's durable end.
@@ -62,7 +63,7 @@ func (v *DerivedVisitor) Visit(key, value []byte) error {
 		if err := s.decodeMeta(value); err != nil || len(key) > 1 {
 			return bad(errors.Join(errors.New("not a checkpoint"), err))
 		}
-		return v.Position(Position{s.applied, s.chain, s.clock, s.slotEpoch, s.policyEpoch, s.catalog})
+		return v.Position(Position{s.applied, s.chain, s.clock, s.slotEpoch, s.policyEpoch, s.catalog, s.version})
 	case keyActor:
 		k, err := decodeKnown(core.ActorID(key[1:]), value)
 		if err == nil {

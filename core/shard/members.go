@@ -104,8 +104,8 @@ func (f *fields) flag() bool {
 	return len(b) == 1 && b[0] == 1
 }
 
-// find is the member of an id, or nil.
-func (r *Roster) find(id uint64) *Member {
+// Find is the member of an id, or nil.
+func (r *Roster) Find(id uint64) *Member {
 	for i := range r.Members {
 		if r.Members[i].ID == id {
 			return &r.Members[i]
@@ -172,7 +172,7 @@ func (s *Shard) regrouped(m journal.Membership) {
 		keep(s.located(x))
 	}
 	for _, p := range s.peers {
-		if r.find(p.ID) == nil && slices.Contains(s.voters, p.ID) {
+		if r.Find(p.ID) == nil && slices.Contains(s.voters, p.ID) {
 			list = append(list, p)
 		}
 	}
@@ -201,7 +201,7 @@ func (s *Shard) regroup(e *pb.Entry) {
 	s.out.Mark(markRegrouped)
 	s.node.ApplyConfChange(cc)
 	s.regrouped(s.journal.Membership(core.Index(e.GetIndex())))
-	if s.out.Fault == nil && !slices.Contains(s.voters, s.cfg.Replica) && s.roster.find(s.cfg.Replica) == nil {
+	if s.out.Fault == nil && !slices.Contains(s.voters, s.cfg.Replica) && s.roster.Find(s.cfg.Replica) == nil {
 		s.out.Mark(markRemoved)
 	}
 }
@@ -364,7 +364,7 @@ func (s *Shard) changeTo(want *Roster) (core.Code, string) {
 	progress := make(map[uint64]tracker.Progress)
 	s.node.WithProgress(func(id uint64, _ raft.ProgressType, pr tracker.Progress) { progress[id] = pr })
 	for _, m := range want.Members {
-		old, pr := have.find(m.ID), progress[m.ID]
+		old, pr := have.Find(m.ID), progress[m.ID]
 		switch {
 		case old == nil && m.ID <= have.Highest:
 			return core.CodeMalformed, fmt.Sprintf("replica %d was there before: give a new one an id above %d", m.ID, have.Highest)
@@ -395,7 +395,7 @@ func (s *Shard) changeTo(want *Roster) (core.Code, string) {
 		}
 	}
 	for _, m := range have.Members {
-		if want.find(m.ID) == nil {
+		if want.Find(m.ID) == nil {
 			add(pb.ConfChangeRemoveNode, m.ID)
 		}
 	}
@@ -405,7 +405,7 @@ func (s *Shard) changeTo(want *Roster) (core.Code, string) {
 	if 2*heard <= voters {
 		return core.CodeOverloaded, fmt.Sprintf("of %d voters %d are heard from", voters, heard)
 	}
-	if me := want.find(s.cfg.Replica); me == nil || me.Learner {
+	if me := want.Find(s.cfg.Replica); me == nil || me.Learner {
 		return s.leave(want, progress)
 	}
 	next := Roster{Shard: s.cfg.Shard, Members: want.Members, Highest: max(have.Highest, want.Members[len(want.Members)-1].ID)}
@@ -421,7 +421,7 @@ func (s *Shard) leave(want *Roster, progress map[uint64]tracker.Progress) (core.
 	to, most := uint64(0), uint64(0)
 	for _, m := range want.Members {
 		pr := progress[m.ID]
-		if old := s.roster.find(m.ID); old != nil && !old.Learner && !m.Learner && pr.RecentActive && pr.Match >= most {
+		if old := s.roster.Find(m.ID); old != nil && !old.Learner && !m.Learner && pr.RecentActive && pr.Match >= most {
 			to, most = m.ID, pr.Match
 		}
 	}

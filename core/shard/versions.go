@@ -23,10 +23,12 @@ import (
 //	V4  Who has not said that it speaks the log's version is not let vote.
 
 // pollEvery and pollKept are in ticks: how often a leader asks what the others speak, and
-// how long an answer is good for those who only want to know.
+// how long an answer is good for those who only want to know; pollWait is for what who
+// wants an upgrade waits for: one that was restarted last may still have to be reached.
 const (
 	pollEvery = electionTicks
-	pollKept  = 3 * pollEvery
+	pollKept  = 4 * pollEvery
+	pollWait  = 2 * pollEvery
 )
 
 // poll is a leader's last question to all others, which versions they speak. What
@@ -81,9 +83,11 @@ func (s *Shard) pollAll() {
 	}
 	s.poll.nonce, s.poll.asked = s.env.Rand.Uint64(), s.now.Mono
 	for _, p := range s.peers {
-		s.parcel(p.ID, &parcel{kind: parcelPoll, nonce: s.poll.nonce})
+		s.pollOne(p.ID)
 	}
 }
+
+func (s *Shard) pollOne(id uint64) { s.parcel(id, &parcel{kind: parcelPoll, nonce: s.poll.nonce}) }
 
 // polledBy answers who asks what this program speaks.
 func (s *Shard) polledBy(from uint64, p *parcel) {
@@ -202,11 +206,17 @@ func (s *Shard) upgradeAsked(p *pending) {
 		s.reject(p, core.CodeOverloaded, "the group is about to change")
 		return
 	}
-	if code, why := s.allSpeak(to); code != core.CodeNone {
+	code, why := s.allSpeak(to)
+	if code != core.CodeOverloaded {
+		s.poll.upgrade = 0 // whoever asks next is told what is so then
+	}
+	if code == core.CodeOldVersion {
+		s.out.Mark(markNotAll)
+	}
+	if code != core.CodeNone {
 		s.reject(p, code, why)
 		return
 	}
-	s.poll.upgrade = 0
 	f := s.newFlight(journal.Upgrade)
 	f.header.Raise = core.Epoch(to)
 	s.writeIn(&f.header, to)
@@ -225,13 +235,12 @@ func (s *Shard) allSpeak(to core.Version) (core.Code, string) {
 	}
 	for _, m := range s.roster.Members {
 		switch v, heard := s.spokenBy(m.ID, s.poll.upgrade); {
-		case !heard && s.now.Mono-s.poll.upgrade < pollEvery*s.cfg.Tick:
+		case !heard && s.now.Mono-s.poll.upgrade < pollWait*s.cfg.Tick:
+			s.pollOne(m.ID) // the question may be lost
 			return core.CodeOverloaded, fmt.Sprintf("replica %d on node %d was asked what it speaks", m.ID, m.Node)
 		case !heard:
-			s.out.Mark(markNotAll)
 			return core.CodeOldVersion, fmt.Sprintf("replica %d on node %d does not say that it speaks version %d", m.ID, m.Node, to)
 		case !v.Has(to):
-			s.out.Mark(markNotAll)
 			return core.CodeOldVersion, fmt.Sprintf("replica %d on node %d speaks %s", m.ID, m.Node, v)
 		}
 	}

@@ -153,7 +153,7 @@ func TestUpgradeNeedsAll(t *testing.T) {
 		f.acknowledge()
 		return a.Code
 	}
-	long := func() { f.now.Mono += pollEvery * s.cfg.Tick }
+	long := func() { f.now.Mono += pollWait * s.cfg.Tick }
 	f.inside((*Shard).pollAll)
 	f.say(1, false, 1, 2)
 	f.say(3, false, 1, 2) // before it was asked for
@@ -164,9 +164,12 @@ func TestUpgradeNeedsAll(t *testing.T) {
 	}{
 		{"asked for", func() {}, core.CodeOverloaded},
 		{"replica 3 does not answer", func() { f.say(1, false, 1, 2); long() }, core.CodeOldVersion},
-		{"it answers an earlier question", func() { f.say(3, true, 1, 2) }, core.CodeOldVersion},
-		{"it speaks version 1 alone", func() { f.say(3, false, 1, 1) }, core.CodeOldVersion},
-		{"it was long ago", func() { f.say(3, false, 1, 2); long(); long(); long() }, core.CodeOverloaded},
+		{"asked for again", func() { f.say(3, false, 1, 2) }, core.CodeOverloaded},
+		{"replica 3 answers an earlier question", func() { f.say(1, false, 1, 2); f.say(3, true, 1, 2); long() }, core.CodeOldVersion},
+		{"asked for once more", func() {}, core.CodeOverloaded},
+		{"replica 3 speaks version 1 alone", func() { f.say(1, false, 1, 2); f.say(3, false, 1, 1) }, core.CodeOldVersion},
+		{"it was asked for in vain", func() { f.say(3, false, 1, 2) }, core.CodeOverloaded},
+		{"and then not for long", func() { f.say(1, false, 1, 2); f.say(3, false, 1, 2); long(); long(); long() }, core.CodeOverloaded},
 		{"all speak it", func() { f.say(1, false, 1, 2); f.say(3, false, 1, 2) }, core.CodeNone},
 	} {
 		c.then()

@@ -95,6 +95,7 @@ func (r *Repository) Restore(o RestoreOptions) (_ *Restored, err error) {
 	if err != nil {
 		return nil, err
 	}
+	now.Version = was.Version
 	now.Restored = &datadir.Restored{Cluster: m.Cluster, Backup: m.ID, At: time.Now().UTC().Format(time.RFC3339), Until: o.until()}
 	staging := filepath.Clean(o.Dir) + stagingSuffix
 	if err := errors.Join(os.RemoveAll(staging), os.MkdirAll(staging, 0o700)); err != nil {

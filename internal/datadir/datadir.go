@@ -2,7 +2,7 @@
 // the tools that read one.
 //
 //	DIR/.lock              held by the running node
-//	DIR/node.json          who the node is; written once
+//	DIR/node.json          who the node is; written once, and when its logs get a newer version
 //	DIR/cluster.json       where the nodes of its cluster are, if it has one
 //	DIR/shard-N/log/       the journal of shard N
 //	DIR/shard-N/kv/        its derived store
@@ -37,8 +37,6 @@ const (
 	// AuthorityDir has the keys of a node that is its own authority. It is no part
 	// of the data: it can be made again.
 	AuthorityDir = "ca"
-	// IdentityVersion is the format of that file.
-	IdentityVersion = 1
 	// ShardsMax bounds the shards of one node.
 	ShardsMax = 64
 
@@ -47,7 +45,7 @@ const (
 
 // An Identity is what node.json says.
 type Identity struct {
-	Version  int           `json:"version"`
+	Version  int           `json:"version"` // a core.Version: that of the newest of its logs, for programs that do not speak it
 	Cluster  string        `json:"cluster"` // 16 bytes, hexadecimal
 	Node     proc.NodeID   `json:"node"`
 	Shards   int           `json:"shards"`
@@ -110,7 +108,7 @@ func Fresh(node proc.NodeID, shards int) (*Identity, error) {
 	if _, err := crand.Read(random[:]); err != nil {
 		return nil, err
 	}
-	return &Identity{Version: IdentityVersion, Node: node, Shards: shards,
+	return &Identity{Version: int(core.VersionMin), Node: node, Shards: shards,
 		Cluster: hex.EncodeToString(random[:16]), Secret: hex.EncodeToString(random[16:])}, nil
 }
 
@@ -154,8 +152,8 @@ func ParseIdentity(path string, b []byte) (*Identity, error) {
 	if err := json.Unmarshal(b, &id); err != nil {
 		return nil, wrong("%v", err)
 	}
-	if id.Version != IdentityVersion {
-		return nil, &core.VersionError{Place: path, Found: uint64(id.Version), Reads: IdentityVersion}
+	if id.Version < int(core.VersionMin) || id.Version > int(core.VersionMax) {
+		return nil, &core.VersionError{Place: path, Found: uint64(id.Version), Reads: uint64(core.VersionMax)}
 	}
 	if raw, err := hex.DecodeString(id.Cluster); err != nil || len(raw) != 16 {
 		return nil, wrong("the cluster is not 16 bytes in hexadecimal")

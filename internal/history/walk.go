@@ -33,7 +33,7 @@ type Walk struct {
 // NewWalk begins behind the log's floor. A compacted log needs the position of
 // its derived store, from which it follows what was applied before.
 func (l *Log) NewWalk(d *Derived) (*Walk, error) {
-	w := &Walk{log: l, pos: shard.Position{Applied: l.Floor}}
+	w := &Walk{log: l, pos: shard.Position{Applied: l.Floor, Version: core.VersionMin}}
 	if l.Floor == 0 {
 		return w, nil
 	}
@@ -116,6 +116,7 @@ func (w *Walk) Next() (*Applied, error) {
 	if known && w.adopt && !a.Void {
 		w.adopt = false
 		w.pos.SlotEpoch, w.pos.PolicyEpoch, w.pos.Catalog = b.SlotEpoch, b.PolicyEpoch, b.Catalog
+		w.pos.Version = w.check.Version // or less, up to where it was raised
 	}
 	stands := b.Shard == w.log.shard() && b.Extends == w.pos.Chain && b.SlotEpoch == w.pos.SlotEpoch &&
 		b.PolicyEpoch == w.pos.PolicyEpoch && b.Catalog == w.pos.Catalog
@@ -131,6 +132,12 @@ func (w *Walk) Next() (*Applied, error) {
 	}
 	if b.Timestamp <= w.pos.Clock {
 		return nil, w.wrong(index, "time goes from %s to %s", w.pos.Clock, b.Timestamp)
+	}
+	switch {
+	case b.Kind == journal.Upgrade:
+		w.pos.Version = max(w.pos.Version, core.Version(b.Raise))
+	case b.Version > w.pos.Version:
+		return nil, w.wrong(index, "a block of version %d in a log of version %d", b.Version, w.pos.Version)
 	}
 	w.pos.Clock = b.Timestamp
 	w.pos.Chain = seal.Chain(w.pos.Chain, b.Hash())

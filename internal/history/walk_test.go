@@ -1,6 +1,7 @@
 package history
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
@@ -17,17 +18,28 @@ type made struct {
 	entries []journal.Entry
 	after   []shard.Position
 	pos     shard.Position
+
+	upgrades bool // the next one raises the log's version
 }
 
 // add proposes a block decided under a slot epoch; a fence raises it.
 func (m *made) add(t *testing.T, epoch, raise core.Epoch, extends seal.Hash, void bool) {
 	t.Helper()
 	index := core.Index(len(m.entries) + 1)
-	h := journal.Header{Kind: journal.Commands, Extends: extends, Term: 1, SlotEpoch: epoch, Raise: raise, Timestamp: core.Timestamp(index) * 10}
+	h := journal.Header{Version: m.pos.Version, Kind: journal.Commands, Extends: extends, Term: 1, SlotEpoch: epoch, Raise: raise, Timestamp: core.Timestamp(index) * 10}
+	if m.upgrades {
+		m.pos.Version = core.VersionMax
+		h.Version, h.Kind, h.Raise = m.pos.Version, journal.Upgrade, core.Epoch(m.pos.Version)
+	}
+	if h.Version >= 2 {
+		h.Decider, h.Wall = 1, h.Timestamp
+	}
 	var data []byte
 	var hash seal.Hash
 	if raise > 0 {
 		h.Kind = journal.Fence
+	}
+	if h.Raise > 0 {
 		data, hash = journal.EncodeEmpty(h)
 	} else {
 		b := journal.NewBuilder(&seal.Salter{})
@@ -72,14 +84,22 @@ func (m *made) write(t *testing.T, floor core.Index) *Log {
 // history, is void; the same ones are when what was before them is gone, and
 // only the position of a checkpoint tells on what they stand.
 func TestVoidBlocks(t *testing.T) {
-	m := &made{}
-	void := []bool{false, false, true, true, false, true, false}
+	m := &made{pos: shard.Position{Version: core.VersionMin}}
+	void := []bool{false, false, true, true, false, true, false, false, false, false}
 	m.add(t, 0, 0, m.pos.Chain, false)
 	m.add(t, 0, 1, m.pos.Chain, false) // fence
 	m.add(t, 0, 0, m.pos.Chain, true)  // in flight while the fence was
 	m.add(t, 0, 0, m.pos.Chain, true)
 	m.add(t, 1, 0, m.pos.Chain, false)
 	m.add(t, 1, 0, seal.Hash{9}, true) // another history
+	m.add(t, 1, 0, m.pos.Chain, false)
+	m.upgrades = true
+	m.add(t, 1, 0, m.pos.Chain, false)
+	m.upgrades = false
+	m.pos.Version = core.VersionMin
+	m.add(t, 1, 0, m.pos.Chain, false) // in flight while it was raised
+	m.pos.Version = core.VersionMax
+	m.after[len(m.after)-1].Version = core.VersionMax
 	m.add(t, 1, 0, m.pos.Chain, false)
 	for floor := core.Index(0); floor < core.Index(len(void)); floor++ {
 		l := m.write(t, floor)
@@ -109,5 +129,23 @@ func TestVoidBlocks(t *testing.T) {
 	d := &Derived{}
 	if _, err := m.write(t, 3).NewWalk(d); err == nil {
 		t.Error("a compacted log without a checkpoint is walked through")
+	}
+}
+
+// A block of a version that its log was not raised to is a problem.
+func TestVersionOfALog(t *testing.T) {
+	m := &made{pos: shard.Position{Version: core.VersionMin}}
+	m.add(t, 0, 0, m.pos.Chain, false)
+	m.pos.Version = core.VersionMax
+	m.add(t, 0, 0, m.pos.Chain, false)
+	w, err := m.write(t, 0).NewWalk(&Derived{})
+	for err == nil {
+		var a *Applied
+		if a, err = w.Next(); a == nil && err == nil {
+			t.Fatal("nobody notices")
+		}
+	}
+	if problem := (*Problem)(nil); !errors.As(err, &problem) || problem.Entry != 2 {
+		t.Fatal(err)
 	}
 }

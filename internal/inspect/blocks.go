@@ -26,6 +26,9 @@ type Block struct {
 	Decided   Conditions   `json:"decided_on"`
 	Timestamp string       `json:"timestamp,omitempty"`
 	Raise     core.Epoch   `json:"raise,omitempty"`
+	Version   core.Version `json:"version,omitempty"`
+	Decider   uint64       `json:"decider,omitempty"` // replica; of version 2 and on
+	Wall      string       `json:"wall,omitempty"`    // its clock; likewise
 	Outcomes  []Outcome    `json:"outcomes,omitempty"`
 	Events    []Event      `json:"events,omitempty"`
 	States    []LightState `json:"states,omitempty"`
@@ -122,6 +125,9 @@ func (d *Dir) Block(id core.ShardID, index core.Index) (*Block, error) {
 	}
 	hash := b.Hash()
 	out.Kind, out.Hash, out.Timestamp, out.Raise = b.Kind.String(), hex.EncodeToString(hash[:]), b.Timestamp.String(), b.Raise
+	if out.Version = b.Version; b.Version >= 2 {
+		out.Decider, out.Wall = b.Decider, b.Wall.String()
+	}
 	out.Decided = Conditions{hex.EncodeToString(b.Extends[:]), b.Term, b.SlotEpoch, b.PolicyEpoch, b.Catalog}
 	for i := range b.Outcomes {
 		o := &b.Outcomes[i]

@@ -15,6 +15,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"sync"
 
 	"actordb"
 	"actordb/core"
@@ -41,7 +42,10 @@ type Config struct {
 	Network *control.Network
 	Observe func(process string) host.Observer // may be nil
 	Listen  func(*Node) error                  // starts the network's listener; nil: there is none
-	Kinds   func() []actor.Kind                // fresh instances for one shard
+	// Upgraded is told that the logs have a version, which other nodes have to speak, in
+	// each life and from any goroutine; nil: nobody is.
+	Upgraded func(core.Version)
+	Kinds    func() []actor.Kind // fresh instances for one shard
 	// TrustDomain is that of the identities; nodes of it are the cluster's own.
 	TrustDomain string // "actordb"
 	// OpenFiles and OpenKV open a shard's stores; the directory exists. What they
@@ -60,6 +64,14 @@ func (c *Config) clusterPeers() string {
 	return "spiffe://" + cmp.Or(c.TrustDomain, "actordb") + "/node/"
 }
 
+// speaks are the versions of the program.
+func (c *Config) speaks() core.Versions {
+	if c.Shard.Speaks == (core.Versions{}) {
+		return core.Spoken()
+	}
+	return c.Shard.Speaks
+}
+
 const handlesMax = 256 // open files of one shard
 
 // A Node is a running node.
@@ -71,6 +83,10 @@ type Node struct {
 	host    *host.Node
 	closers []io.Closer
 	fresh   []fresh
+
+	noting sync.WaitGroup
+	mu     sync.Mutex
+	id     *datadir.Identity // as the file has it
 }
 
 // fresh is a replica that begins with an empty journal.
@@ -86,12 +102,15 @@ func Start(cfg Config) (*Node, error) {
 	if err != nil {
 		return nil, fmt.Errorf("node: %w", err)
 	}
+	if high := cfg.speaks().High; id.Version > int(high) {
+		return nil, errors.Join(fmt.Errorf("node: %w", &core.VersionError{Place: cfg.Dir, Found: uint64(id.Version), Reads: uint64(high)}), lock.Close())
+	}
 	cfg.Shards, cfg.Members = id.Shards, id.Members
 	h, err := host.New(host.Config{Node: cfg.Node, Remote: cfg.Remote, Observe: cfg.Observe})
 	if err != nil {
 		return nil, errors.Join(err, lock.Close())
 	}
-	n := &Node{cfg: cfg, host: h, closers: []io.Closer{lock}}
+	n := &Node{cfg: cfg, host: h, closers: []io.Closer{lock}, id: id}
 	if err := n.start(id); err != nil {
 		fault := h.Close()
 		if errors.Is(err, host.ErrStopped) {
@@ -209,6 +228,7 @@ func (n *Node) startShard(id core.ShardID, placement *shard.Placement, who *data
 	}
 	c.Kinds = append(n.cfg.Kinds(), system)
 	c.Cluster, c.Secret = who.ClusterID(), who.SecretBytes()
+	c.OnVersion = n.upgraded
 	c.Replica, c.Voters = n.cfg.replica(n.cfg.Node), n.cfg.voters(placement, id)
 	if err := n.begins(&c); err != nil {
 		return err
@@ -257,6 +277,25 @@ func (n *Node) begun() error {
 	return nil
 }
 
+// upgraded notes in the directory that its logs have a version, so that a program which
+// does not speak it is refused before it opens them. It must not wait: a shard calls it.
+func (n *Node) upgraded(v core.Version) {
+	n.noting.Go(func() {
+		if n.cfg.Upgraded != nil {
+			n.cfg.Upgraded(v)
+		}
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		if n.id.Version >= int(v) {
+			return
+		}
+		n.id.Version = int(v)
+		if err := n.id.Write(n.cfg.Dir); err != nil {
+			n.host.Stop(fmt.Errorf("node: version %d is not noted in %s: %w", v, datadir.IdentityFile, err))
+		}
+	})
+}
+
 // Reports is what the node's processes say of themselves.
 func (n *Node) Reports() []host.Report { return n.host.Reports() }
 
@@ -295,6 +334,7 @@ func (n *Node) Abort(cause error) error {
 }
 
 func (n *Node) closeStores() (err error) {
+	n.noting.Wait()
 	for i := len(n.closers) - 1; i >= 0; i-- {
 		err = errors.Join(err, n.closers[i].Close())
 	}

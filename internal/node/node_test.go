@@ -223,7 +223,7 @@ func TestDirectories(t *testing.T) {
 		t.Fatal(err)
 	}
 	for what, content := range map[string]string{
-		"restore": "{", "newer one": strings.Replace(string(whole), `"version": 1`, `"version": 2`, 1),
+		"restore": "{", "newer one": strings.Replace(string(whole), `"version": 1`, `"version": 9`, 1),
 	} {
 		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
 			t.Fatal(err)

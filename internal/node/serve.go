@@ -45,7 +45,9 @@ type ServeConfig struct {
 	// Credentials say who the node is and whom it trusts; see OpenIdentity and
 	// OpenDev.
 	Credentials Credentials
-	Log         *slog.Logger
+	// Speaks are fewer versions than the program's, to try upgrades out; zero: all.
+	Speaks core.Versions
+	Log    *slog.Logger
 }
 
 // A Server is a node on files, Pebble and TLS.
@@ -80,7 +82,7 @@ func Serve(cfg ServeConfig) (*Server, error) {
 	}
 	door, reporter := cfg.Network.The(control.Listener).Limits, newReporter(cfg.Log)
 	s.Net, err = tlsnet.New(tlsnet.Config{
-		Source: cfg.Credentials.Source, Listen: cfg.Listen, Peers: cfg.Peers, Inspect: inspect, Report: reporter.report,
+		Source: cfg.Credentials.Source, Listen: cfg.Listen, Speaks: cfg.Speaks, Peers: cfg.Peers, Inspect: inspect, Report: reporter.report,
 		Limits: tlsnet.Limits{Connections: int(door["connections"]), ConnectionsPerClient: int(door["connections_per_client"])},
 	})
 	if err != nil {
@@ -95,13 +97,16 @@ func Serve(cfg ServeConfig) (*Server, error) {
 	local := &locals{}
 	s.Metrics = observe.New(map[string]string{"node": fmt.Sprint(s.Net.Node()), "network": cfg.Network.Hash.String(), "go": runtime.Version()})
 	stores := &backends{dir: cfg.Dir, files: cfg.Network.The(control.Files), kv: cfg.Network.The(control.KV), fault: s.storeFault, openDir: cfg.OpenDir}
+	shards := cfg.Network.ShardConfig()
+	shards.Speaks = cfg.Speaks
 	domain, err := trustDomain(cfg.Credentials.Source)
 	if err == nil {
 		s.Node, err = Start(Config{
 			Dir: cfg.Dir, Node: s.Net.Node(), Shards: cfg.Shards, Kinds: cfg.Kinds, TrustDomain: domain,
 			OpenFiles: stores.openFiles, OpenKV: stores.openKV,
-			Shard: cfg.Network.ShardConfig(), Gateway: cfg.Network.GatewayConfig(),
+			Shard: shards, Gateway: cfg.Network.GatewayConfig(),
 			Operators: []core.Principal{core.Principal(tlsnet.ClientID(domain, AdminClient)), core.Principal(tlsnet.ClientID(domain, DevClient))},
+			Upgraded:  s.Net.Require,
 			Network:   cfg.Network, Observe: s.Metrics.Observer, Remote: carriers{s.Net, s.web, local},
 			Listen: func(n *Node) error {
 				dial := local.dialer(n, s.Net.Node(), domain)

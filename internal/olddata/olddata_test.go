@@ -237,7 +237,7 @@ func TestFutureVersions(t *testing.T) {
 	for what, change := range map[string]func(dir string) (file string){
 		"identity": func(dir string) string {
 			edit(t, filepath.Join(dir, "node.json"), func(b []byte) {
-				copy(b, bytes.Replace(b, []byte(`"version": 1`), []byte(`"version": 2`), 1))
+				copy(b, bytes.Replace(b, []byte(`"version": 1`), []byte(`"version": 9`), 1))
 			})
 			return "node.json"
 		},

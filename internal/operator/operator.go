@@ -1,6 +1,6 @@
 // Package operator is what an operator asks a running cluster: where slots and
 // replicas are, to move slots from one shard to another, to take a node's replicas
-// into their groups, and to take them out.
+// into their groups, and to take them out, and to raise the version of what they share.
 //
 // Each call says what is to be so, and asks until it is, or until its context ends.
 // Asking again after a failure goes on where it was left. A plan that somebody else's
@@ -80,6 +80,27 @@ func (o *Operator) Lags(ctx context.Context, id core.ShardID) ([]shard.Lag, erro
 		return nil, err
 	}
 	return shard.DecodeLags(a.State)
+}
+
+// Versions asks a shard's leader for its log's version, and what its replicas' programs
+// speak. A leader whose program knows one version only speaks the first.
+func (o *Operator) Versions(ctx context.Context, id core.ShardID) (shard.Tongue, error) {
+	a, err := o.ask(ctx, id, core.Regroup, shard.VerbVersions, nil)
+	if refused := (*client.Refused)(nil); errors.As(err, &refused) && refused.Code == core.CodeMalformed {
+		return shard.Tongue{Log: core.VersionMin}, nil
+	}
+	if err != nil {
+		return shard.Tongue{}, err
+	}
+	return shard.DecodeTongue(a.State)
+}
+
+// Upgrade raises the version of a shard's log, which all its replicas have to speak.
+func (o *Operator) Upgrade(ctx context.Context, id core.ShardID, to core.Version) error {
+	return o.until(ctx, func() (bool, error) {
+		a, err := o.ask(ctx, id, core.Regroup, shard.VerbUpgrade, shard.AppendVersion(nil, to))
+		return err == nil && a.Count == 1, err
+	})
 }
 
 // Move moves slots, all of which the source must own.

@@ -123,8 +123,8 @@ func (n *Net) welcome(raw net.Conn) (in *inbound, err error) {
 		e.Peer = who.ID
 		return nil, &e
 	}
-	answer := hello{low: versionMin, high: versionMax, node: n.node, other: who.Node}
-	h, err := readHello(b[:])
+	answer := hello{speaks: n.policy.speaks(who), node: n.node, other: who.Node}
+	h, err := readHello(b[:], answer.speaks)
 	if err == nil {
 		err = n.acquainted(h, who)
 	}

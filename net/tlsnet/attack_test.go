@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"actordb/core"
 	"actordb/core/proc"
 )
 
@@ -134,10 +135,10 @@ func TestBadHandshakes(t *testing.T) {
 	defer silent.Close()
 	t.Log(c.hears(HandshakeSlow))
 
-	v1 := hello{low: 1, high: 1}
-	future := hello{low: 7, high: 9}
-	liar := hello{low: 1, high: 1, node: 1}
-	lost := hello{low: 1, high: 1, other: 3}
+	v1 := hello{speaks: core.Versions{Low: 1, High: 1}}
+	future := hello{speaks: core.Versions{Low: 7, High: 9}}
+	liar := hello{speaks: core.Versions{Low: 1, High: 1}, node: 1}
+	lost := hello{speaks: core.Versions{Low: 1, High: 1}, other: 3}
 	magic := v1.append(nil)
 	magic[0]++
 	for _, bad := range []struct {
@@ -150,7 +151,7 @@ func TestBadHandshakes(t *testing.T) {
 		{"another node is wanted", lost.append(nil), WrongNode},
 		{"no magic", magic, BadHello},
 		{"reserved", append(v1.append(nil)[:20], 1, 0, 0, 0), BadHello},
-		{"a refusal", hello{low: 1, high: 1, refusal: 1}.append(nil), BadHello},
+		{"a refusal", hello{speaks: core.Versions{Low: 1, High: 1}, refusal: 1}.append(nil), BadHello},
 	} {
 		t.Run(bad.name, func(t *testing.T) {
 			conn := stranger(t, n, c.client("bad"))
@@ -331,12 +332,12 @@ func TestLimits(t *testing.T) {
 // The decoders of what a peer sends neither panic nor accept what they would
 // not write.
 func FuzzMessages(f *testing.F) {
-	f.Add(hello{low: 1, high: 1, node: 3}.append(nil))
-	f.Add(hello{low: 7, high: 9, other: 1, refusal: 3}.append(nil))
+	f.Add(hello{speaks: core.Versions{Low: 1, High: 1}, node: 3}.append(nil))
+	f.Add(hello{speaks: core.Versions{Low: 7, High: 9}, other: 1, refusal: 3}.append(nil))
 	f.Add(header{bytes: 100, kind: kindFrame, from: 1, to: 2}.append(nil))
 	f.Add(header{kind: kindPing}.append(nil))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		if h, err := readHello(b); err == nil && !bytes.Equal(h.append(nil), b) {
+		if h, err := readHello(b, core.Spoken()); err == nil && !bytes.Equal(h.append(nil), b) {
 			t.Errorf("hello %x is read as %+v", b, h)
 		} else if err != nil && asError(err, 0).Reason == 0 {
 			t.Errorf("%v has no reason", err)

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"actordb/core"
 	"actordb/core/proc"
 )
 
@@ -64,14 +65,18 @@ func introduce(ctx context.Context, conn *tls.Conn, p *policy, self, want proc.N
 		e.Peer = who.ID
 		return Identity{}, e
 	}
-	if _, err := conn.Write(hello{low: versionMin, high: versionMax, node: self, other: want}.append(nil)); err != nil {
+	speaks := core.Spoken()
+	if self != 0 {
+		speaks = p.speaks(who)
+	}
+	if _, err := conn.Write(hello{speaks: speaks, node: self, other: want}.append(nil)); err != nil {
 		return Identity{}, refused(err, Lost)
 	}
 	var b [helloBytes]byte
 	if _, err := io.ReadFull(conn, b[:]); err != nil {
 		return Identity{}, refused(err, Lost)
 	}
-	h, err := readHello(b[:])
+	h, err := readHello(b[:], speaks)
 	switch {
 	case err != nil:
 		return Identity{}, err

@@ -35,7 +35,7 @@
 // All integers are little-endian. Each end first sends a hello:
 //
 //	0   u32  magic "ADBN"
-//	4   u16  lowest version spoken, u16 highest
+//	4   u16  lowest version spoken, u16 highest (core.Version); who shares none with the other refuses
 //	8   u32  own node number; a client sends 0
 //	12  u32  dialer: the node that it wants, 0 any; acceptor: the dialer's node number
 //	16  u32  acceptor: 0 welcome, else the Reason for closing

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/spiffe/go-spiffe/v2/bundle/x509bundle"
@@ -74,6 +75,18 @@ type policy struct {
 	source    Source
 	authorize func(Identity) error // or nil
 	now       func() time.Time
+	program   core.Versions
+	lowest    atomic.Uint32 // core.Version that other nodes have to speak at least; 0: the first
+}
+
+// speaks are the versions that are said to a peer, and wanted of it. Clients write
+// nothing that nodes share: they speak as they always did.
+func (p *policy) speaks(with Identity) core.Versions {
+	v := p.program
+	if with.Node != 0 {
+		v.Low = max(v.Low, core.Version(p.lowest.Load()))
+	}
+	return v
 }
 
 // check judges a chain of certificates that is to be used as usage. Its errors
@@ -230,7 +243,7 @@ func newPolicy(source Source, now func() time.Time, authorize func(Identity) err
 	if now == nil {
 		now = time.Now
 	}
-	p := &policy{source: source, now: now, authorize: authorize}
+	p := &policy{program: core.Spoken(), source: source, now: now, authorize: authorize}
 	svid, err := source.GetX509SVID()
 	if err != nil {
 		return nil, Identity{}, &Error{Reason: OwnCertificate, Err: err}

@@ -17,8 +17,6 @@ const (
 	stageBytes = 64 << 10
 	// readBytes holds one TLS record, so that each is copied once.
 	readBytes = 16 << 10
-	// versionMin and versionMax are the protocol versions spoken here.
-	versionMin, versionMax = 1, 1
 	// renewMin keeps a source that is not renewed from making us redial in a loop
 	// as its certificate's end comes near.
 	renewMin = time.Second

@@ -3,6 +3,7 @@ package tlsnet
 import (
 	"encoding/binary"
 
+	"actordb/core"
 	"actordb/core/proc"
 )
 
@@ -14,31 +15,31 @@ const (
 
 // hello opens a connection, from either end.
 type hello struct {
-	low, high uint16 // protocol versions
-	node      proc.NodeID
-	other     proc.NodeID // dialer: the node wanted; acceptor: the dialer's
-	refusal   Reason      // acceptor
+	speaks  core.Versions
+	node    proc.NodeID
+	other   proc.NodeID // dialer: the node wanted; acceptor: the dialer's
+	refusal Reason      // acceptor
 }
 
 func (h hello) append(d []byte) []byte {
 	le := binary.LittleEndian
 	d = le.AppendUint32(d, helloMagic)
-	d = le.AppendUint16(d, h.low)
-	d = le.AppendUint16(d, h.high)
+	d = le.AppendUint16(d, uint16(h.speaks.Low))
+	d = le.AppendUint16(d, uint16(h.speaks.High))
 	d = le.AppendUint32(d, uint32(h.node))
 	d = le.AppendUint32(d, uint32(h.other))
 	d = le.AppendUint32(d, uint32(h.refusal))
 	return le.AppendUint32(d, 0)
 }
 
-func readHello(b []byte) (hello, error) {
+// readHello reads a peer's hello, which must share a version with ours.
+func readHello(b []byte, ours core.Versions) (hello, error) {
 	le := binary.LittleEndian
 	if len(b) != helloBytes {
 		return hello{}, errorf(BadHello, "%d bytes, want %d", len(b), helloBytes)
 	}
 	h := hello{
-		low:     le.Uint16(b[4:]),
-		high:    le.Uint16(b[6:]),
+		speaks:  core.Versions{Low: core.Version(le.Uint16(b[4:])), High: core.Version(le.Uint16(b[6:]))},
 		node:    proc.NodeID(le.Uint32(b[8:])),
 		other:   proc.NodeID(le.Uint32(b[12:])),
 		refusal: Reason(le.Uint32(b[16:])),
@@ -46,10 +47,12 @@ func readHello(b []byte) (hello, error) {
 	switch {
 	case le.Uint32(b) != helloMagic:
 		return hello{}, errorf(BadHello, "it does not start with the magic number")
-	case h.low > versionMax || h.high < versionMin:
-		return hello{}, errorf(OtherVersion, "the peer speaks versions %d to %d of the protocol, this program %d to %d", h.low, h.high, versionMin, versionMax)
-	case h.low > h.high:
-		return hello{}, errorf(BadHello, "versions %d to %d", h.low, h.high)
+	case h.speaks.Low > h.speaks.High:
+		return hello{}, errorf(BadHello, "versions %d to %d", h.speaks.Low, h.speaks.High)
+	case h.speaks.Common(ours) == 0 && ours.Low > core.VersionMin:
+		return hello{}, errorf(OtherVersion, "the peer speaks %s of the protocol, the cluster has been upgraded to version %d", h.speaks, ours.Low)
+	case h.speaks.Common(ours) == 0:
+		return hello{}, errorf(OtherVersion, "the peer speaks %s of the protocol, this program %s", h.speaks, ours)
 	case le.Uint32(b[20:]) != 0:
 		return hello{}, errorf(BadHello, "reserved bytes are not zero")
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/spiffe/go-spiffe/v2/bundle/x509bundle"
 	"golang.org/x/sync/semaphore"
 
+	"actordb/core"
 	"actordb/core/proc"
 )
 
@@ -43,6 +44,8 @@ type Config struct {
 	// from any goroutine; nil: they are only counted.
 	Report func(error)
 	Limits Limits
+	// Speaks are the versions of the program; zero: all that core.Spoken has.
+	Speaks core.Versions
 	// Now is the machine's idea of the date, for certificates; nil: time.Now.
 	Now func() time.Time
 }
@@ -80,6 +83,10 @@ type Net struct {
 	bundle     *x509bundle.Bundle // by which all links were judged
 }
 
+// Require has nodes refused, from now on, that do not speak a version at least: what the
+// cluster shares is written in it. It is not taken back. What is connected stays so.
+func (n *Net) Require(v core.Version) { n.policy.lowest.Store(max(n.policy.lowest.Load(), uint32(v))) }
+
 // New makes the Net of the node that cfg.Source speaks for, and listens. Frames
 // flow when Start is called.
 func New(cfg Config) (*Net, error) {
@@ -100,6 +107,9 @@ func New(cfg Config) (*Net, error) {
 		return nil, errorf(OwnCertificate, "%s is no node", self.ID)
 	}
 	n.policy, n.node = p, self.Node
+	if cfg.Speaks != (core.Versions{}) {
+		p.program = cfg.Speaks
+	}
 	n.clientBytes = &budget{max: n.limits.ClientsQueueBytes}
 	n.nodeAssembly = semaphore.NewWeighted(n.limits.AssemblyBytes)
 	n.clientsAssembly = semaphore.NewWeighted(n.limits.AssemblyBytes)

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"actordb/core"
 	"actordb/core/proc"
 )
 
@@ -84,6 +85,35 @@ func TestReconnect(t *testing.T) {
 			t.Fatalf("receiver was told %+v", g)
 		}
 	}
+}
+
+// A node whose cluster was upgraded speaks to no node of the older release, whoever dials;
+// clients of it are welcome.
+func TestRequire(t *testing.T) {
+	c := newCluster(t)
+	n2, r2 := c.node(2, nil)
+	n1, _ := c.node(1, func(cfg *Config) {
+		cfg.Peers = map[proc.NodeID]string{2: n2.Addr().String()}
+		cfg.Speaks = core.Versions{Low: core.VersionMin, High: core.VersionMax - 1}
+	})
+	n2.Require(core.VersionMax)
+	n2.Require(core.VersionMin) // is not taken back
+	n1.Send(here, there, numbered(1))
+	c.hears(OtherVersion)
+	n3, _ := c.node(3, func(cfg *Config) { cfg.Peers = map[proc.NodeID]string{1: n1.Addr().String()} })
+	n3.Require(core.VersionMax)
+	n3.Send(proc.Addr{Node: 3, Proc: 1}, proc.Addr{Node: 1, Proc: 1}, numbered(1))
+	c.hears(OtherVersion)
+	n4, _ := c.node(4, func(cfg *Config) { cfg.Peers = map[proc.NodeID]string{2: n2.Addr().String()} })
+	n4.Send(proc.Addr{Node: 4, Proc: 1}, there, numbered(4))
+	if g := r2.frame(t); string(g.frame) != string(numbered(4)) {
+		t.Fatalf("%q", g.frame)
+	}
+	conn, err := Dial(t.Context(), n2.Addr().String(), c.client("alice"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn.Close()
 }
 
 // T3, T4: frames for a node that cannot be reached are dropped and told of.
