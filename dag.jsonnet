@@ -50,5 +50,10 @@ local KiB = 1024, MiB = 1024 * KiB;
 
     // TCP with mutual TLS 1.3.
     listener: { kind: 'listener', needs: ['query'] },
+
+    // Queries on demand that aggregate events may be divided among workers, each of which
+    // reads its share of the shards: from two on, and for as many as there are shards.
+    //
+    //     worker: { kind: 'worker', count: 2, needs: ['query'] },
   },
 }

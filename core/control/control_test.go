@@ -2,6 +2,7 @@ package control
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"slices"
 	"strings"
@@ -61,7 +62,7 @@ func TestWhatIsWrong(t *testing.T) {
 		{"syntax", "processes: {", "processes: {{", "dag.jsonnet:11:15-16 Unexpected"},
 		{"format", "format: 1", "format: 2", `dag.jsonnet: format: "2": this program reads 1`},
 		{"unknown field", "count: 2", "cuont: 2", `unknown field "cuont"`},
-		{"unknown kind", "kind: 'kv'", "kind: 'kw'", `processes.kv.kind: "kw": want one of files, kv, shard, gateway, query, listener`},
+		{"unknown kind", "kind: 'kv'", "kind: 'kw'", `processes.kv.kind: "kw": want one of files, kv, shard, gateway, query, worker, listener`},
 		{"unknown limit", "segment_bytes:", "segmnet_bytes:", "processes.shard.limits.segmnet_bytes: a shard has no such limit: did you mean segment_bytes?"},
 		{"limit too large", "hot_actors: 65536", "hot_actors: 1e12", "processes.shard.limits.hot_actors: 1000000000000: want 1 to 268435456 actors"},
 		{"limit not whole", "hot_actors: 65536", "hot_actors: 1.5", "processes.shard.limits.hot_actors: 1.5: want a whole number"},
@@ -232,5 +233,28 @@ func TestImports(t *testing.T) {
 		if err := load(path); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("import of %s: %v, want %s", path, err, want)
 		}
+	}
+}
+
+// Workers have addresses of their own, if there are enough of them to divide something among.
+func TestWorkers(t *testing.T) {
+	for count, want := range map[int]int{1: 0, 2: 2, 16: 16} {
+		n, err := load(t, "listener: {", fmt.Sprintf("worker: { kind: 'worker', count: %d, needs: ['query'], limits: { scans: 3 } },\n listener: {", count))
+		must(t, n, err)
+		list := n.Workers(7)
+		if len(list) != want || n.WorkerLimits().Scans != 3 {
+			t.Errorf("%d workers: %v", count, list)
+		}
+		for i, at := range list {
+			if at.Node != 7 || at.Proc <= QueryAt(7).Proc || slices.Contains(list[:i], at) {
+				t.Errorf("worker %d is at %v", i, at)
+			}
+		}
+	}
+	if _, err := load(t, "listener: {", "worker: { kind: 'worker', count: 17, needs: ['query'] },\n listener: {"); err == nil {
+		t.Error("17 workers are taken")
+	}
+	if _, err := load(t, "listener: {", "worker: { kind: 'worker', needs: ['shard'] },\n listener: {"); err == nil {
+		t.Error("a worker without a query process is taken")
 	}
 }

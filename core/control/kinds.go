@@ -94,6 +94,12 @@ var specs = func() []*spec {
 			{"idle_ms", "ms", 1000, 3_600_000, ms(q.Idle), "a client that says nothing for so long is given up"},
 			{"ahead_ms", "ms", 0, 3_600_000, int64(q.Ahead) / 1e6, "a time farther ahead of the clock is not waited for"},
 		}},
+		{kind: Worker, countMax: query.WorkersMax, optional: true, needs: []Kind{Query}, limits: []Limit{
+			{"statements", "parts", 1, 1 << 16, int64(q.Statements), "of queries at once"},
+			{"scans", "scans", 1, 64, int64(q.Scans), "of its shards' journals at once (their limit feeds)"},
+			{"memory_bytes", "bytes", 64 * kib, 64 * gib, int64(q.MemoryBytes), "that one part may hold"},
+			{"feed_window_bytes", "bytes", 4 * kib, core.FeedWindowMax, int64(q.FeedWindow), "of each shard's blocks under way, for each scan"},
+		}},
 		{kind: Listener, countMax: 1, needs: []Kind{Gateway}, limits: []Limit{
 			{"connections", "connections", 1, 1 << 20, 4096, "at once"},
 			{"connections_per_client", "connections", 1, 1 << 20, 64, "of one identity"},
@@ -289,6 +295,15 @@ func (n *Network) QueryLimits() query.Limits {
 	c.MemoryBytes, c.InboxBytes, c.WindowBytes = int(l["memory_bytes"]), int(l["inbox_bytes"]), int(l["window_bytes"])
 	c.FeedWindow, c.CheckpointBytes = int(l["feed_window_bytes"]), int(l["checkpoint_bytes"])
 	c.Wait, c.Idle, c.Ahead = proc.Tick(l["wait_ms"]*1e6), proc.Tick(l["idle_ms"]*1e6), core.Timestamp(l["ahead_ms"]*1e6)
+	return c
+}
+
+// WorkerLimits is what the network says of its workers.
+func (n *Network) WorkerLimits() query.Limits {
+	c, l := query.DefaultLimits(), n.The(Worker).Limits
+	c.Statements, c.Scans = int(l["statements"]), int(l["scans"])
+	c.Subscriptions = min(c.Subscriptions, c.Statements)
+	c.MemoryBytes, c.FeedWindow = int(l["memory_bytes"]), int(l["feed_window_bytes"])
 	return c
 }
 

@@ -34,6 +34,7 @@ const (
 	Shard    Kind = "shard"    // actors and their journal
 	Gateway  Kind = "gateway"  // clients' commands
 	Query    Kind = "query"    // SQL: queries, views, subscriptions
+	Worker   Kind = "worker"   // parts of queries
 	Listener Kind = "listener" // connections
 )
 
@@ -87,6 +88,23 @@ func ShardAt(node proc.NodeID, i int) proc.Addr { return proc.Addr{Node: node, P
 
 // QueryAt is the address of a node's query process, behind its shards.
 func QueryAt(node proc.NodeID) proc.Addr { return proc.Addr{Node: node, Proc: ShardsMax + 2} }
+
+// WorkerAt is the address of a node's i-th worker.
+func WorkerAt(node proc.NodeID, i int) proc.Addr {
+	return proc.Addr{Node: node, Proc: uint32(ShardsMax + 3 + i)}
+}
+
+// Workers are the addresses of a node's workers, none if there is one only: it would
+// have no more shards to read than the query process has.
+func (n *Network) Workers(node proc.NodeID) (list []proc.Addr) {
+	if !n.Has(Worker) || n.The(Worker).Count < 2 {
+		return nil
+	}
+	for i := range n.The(Worker).Count {
+		list = append(list, WorkerAt(node, i))
+	}
+	return list
+}
 
 // Has tells whether the network has a process of a kind that it may do without.
 func (n *Network) Has(kind Kind) bool {

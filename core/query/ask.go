@@ -53,6 +53,8 @@ type ask struct {
 	stream  stream
 	planned *view.Planned // of a query
 	kept    bool          // its answer comes from a promoted query
+	fan     *fan          // nil: it is computed here as a whole
+	given   *view.Catalog // of a worker's part: what its names mean
 	job     *view.Job
 	reading *lower.Reading // of a query's answer
 	changes *changes       // of a subscription's step
@@ -117,7 +119,7 @@ func (p *Process) admit(m *wire.Ask) {
 		p.refuse(a, err)
 		return
 	}
-	if a.need > p.cut {
+	if a.need > p.cut && !p.cfg.Worker {
 		p.out.Mark(markWaited)
 		p.live.WantNow(a.need, p.now, p.out)
 	}
@@ -125,6 +127,9 @@ func (p *Process) admit(m *wire.Ask) {
 
 // prepare parses a statement, and says which cut it needs (Q1).
 func (p *Process) prepare(a *ask, atLeast core.Timestamp) (err error) {
+	if p.cfg.Worker {
+		return p.preparePart(a, atLeast)
+	}
 	if a.statement, err = parse.One(a.text); err != nil {
 		return err
 	}
@@ -229,7 +234,7 @@ func (p *Process) work(a *ask) (more bool) {
 		p.refuse(a, p.failed)
 		return false
 	case a.stage == waits || a.stage == settles:
-		if p.cut < a.need || p.behind() || p.learn.asking {
+		if !p.cfg.Worker && p.cut < a.need || p.behind() || p.learn.asking {
 			return false
 		}
 		if a.stage == settles {
@@ -247,6 +252,9 @@ func (p *Process) work(a *ask) (more bool) {
 	if a.reading != nil || a.changes != nil {
 		return p.send(a)
 	}
+	if a.fan != nil && !a.fan.done() {
+		return false // replies will come
+	}
 	more = p.advance(&a.runner)
 	if a.runner.err != nil {
 		p.refuse(a, a.runner.err)
@@ -258,13 +266,19 @@ func (p *Process) work(a *ask) (more bool) {
 // done ends a statement well.
 func (p *Process) done(a *ask, cut core.Timestamp) {
 	p.charge(a)
+	read := a.read()
 	p.end(a)
-	p.reply(a, &wire.Reply{What: wire.ReplyDone, Cut: cut, Tag: tagOf(a.statement), Rows: a.rows})
+	done := &wire.Reply{What: wire.ReplyDone, Cut: cut, Tag: tagOf(a.statement), Rows: a.rows}
+	if p.cfg.Worker {
+		done.Rows = read
+	}
+	p.reply(a, done)
 }
 
 // end gives up what a statement holds, but for its replies.
 func (p *Process) end(a *ask) {
 	p.release(&a.runner)
+	p.dismiss(a)
 	if p.define.under == a {
 		p.define.under = nil
 	}
@@ -298,6 +312,7 @@ func (p *Process) sweep() {
 		case p.now.Mono-a.heard > limits.Idle:
 			p.out.Mark(markGone)
 			p.forget(a)
+		case a.fan != nil && p.listen(a):
 		case a.stage == finished:
 		case (a.stage == waits || a.stage == settles) && p.now.Mono-a.since > limits.Wait:
 			p.out.Mark(markLate)

@@ -77,6 +77,7 @@ func (p *Process) broken(peer proc.Addr) {
 	if peer == p.cfg.Gateway {
 		p.define.due = min(p.define.due, p.now.Mono)
 	}
+	p.lost(peer)
 }
 
 // answered takes the answer to the command.

@@ -33,7 +33,7 @@ type kept struct {
 // while an inbox that must not lose anything is full: the feed's windows then hold
 // back the shards.
 func (p *Process) intake() (more bool) {
-	if p.failed != nil || p.saved.opening || p.learn.asking || p.behind() && p.waiting() {
+	if p.cfg.Worker || p.failed != nil || p.saved.opening || p.learn.asking || p.behind() && p.waiting() {
 		return false // first those that wait, with what is kept as of this cut
 	}
 	for range blocksAtOnce {

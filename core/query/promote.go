@@ -38,7 +38,7 @@ func (p *Process) charge(a *ask) {
 		p.keep()
 	}
 	if key := a.planned.Key(); key != "" && !a.kept {
-		promote := p.policy.Asked(key, a.job.Cost(), late)
+		promote := p.policy.Asked(key, int64(a.read()), late)
 		p.policy.Called(key, a.said())
 		if promote && a.planned.Holds(c) {
 			p.keepQuery(a.planned)
@@ -116,6 +116,13 @@ func (p *Process) whyKept(a *ask, c *view.Catalog) (lines []string) {
 	} else {
 		_, stands := p.promotedQuery(a)
 		lines = append(lines, "this query, "+view.NameOf(key)+": "+p.why(key, false, stands))
+	}
+	if n := p.parts(); n > 1 {
+		if why := a.planned.Fan(); why == "" {
+			lines = append(lines, fmt.Sprintf("computed on demand, it is aggregated by %d workers, and merged", n))
+		} else {
+			lines = append(lines, "computed on demand, it is not divided among workers: "+why)
+		}
 	}
 	for _, full := range a.planned.Tables() {
 		if projection, ok := c.Projection(full); ok {

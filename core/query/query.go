@@ -10,7 +10,8 @@
 //	run.go       what each kind of statement does
 //	learn.go     a beginning where journals were compacted
 //	define.go    CREATE and DROP, as commands to the catalog's actor
-//	promote.go   which projections are kept though nobody said so
+//	promote.go   which projections and queries are kept though nobody said so
+//	fan.go       queries that workers compute in parts; a worker is such a process, too
 //	saved.go     checkpoints of kept views and of the catalog, for the next start
 //	stream.go    replies, as many under way as the client has room for
 //
@@ -32,6 +33,8 @@
 //	    to their clients are bounded, each by a limit with a SQLSTATE of its own. Who
 //	    reads a subscription too slowly is cut off, and can go on from its last step.
 //	Q5  Only the cluster's own processes are listened to: the gateway says who asks.
+//	Q6  What is computed in parts is the answer that one process would have given: each part
+//	    is in it once, or the query is computed anew as a whole.
 package query
 
 import (
@@ -53,12 +56,19 @@ type Config struct {
 	Peers   string        // prefix of the identities of the cluster's own processes
 	Gateway proc.Addr     // changes of the catalog go there
 	Stored  bool          // the host gives it a KV, for checkpoints
+	// Workers are asked for parts of queries: two or more, of which number i of n has each
+	// n-th of the shards, from number i on (see PartOf).
+	Workers []proc.Addr
+	Worker  bool // it is one: Sources are its share
 	Limits  Limits
 }
 
 // Validate reports what is wrong with c.
 func (c *Config) Validate() error {
-	if c.Gateway == (proc.Addr{}) {
+	if len(c.Workers) > WorkersMax {
+		return fmt.Errorf("query: %d workers: want at most %d", len(c.Workers), WorkersMax)
+	}
+	if c.Gateway == (proc.Addr{}) && !c.Worker {
 		return fmt.Errorf("query: no gateway for changes of the catalog")
 	}
 	if err := c.Limits.Validate(); err != nil {
@@ -96,6 +106,10 @@ const (
 	markQueryKept     proc.Mark = "query.answer-from-a-promoted-query"
 	markQueryDropped  proc.Mark = "query.table-of-a-promoted-query-dropped"
 
+	markFanned   proc.Mark = "query.computed-in-parts"
+	markUnfanned proc.Mark = "query.part-given-up"
+	markIdlePart proc.Mark = "query.part-not-done-yet"
+
 	markSaved       proc.Mark = "query.view-checkpointed"
 	markRestored    proc.Mark = "query.view-resumed-from-a-checkpoint"
 	markRefused     proc.Mark = "query.checkpoint-refused"
@@ -109,7 +123,7 @@ const (
 func Marks() []proc.Mark {
 	return []proc.Mark{markScan, markNoLane, markRetarget, markHeld, markCutOff, markGone, markStrange, markAgain, markFull, markWaited,
 		markLate, markConflict, markForged, markKept, markLookedUp, markResumed, markStreams, markDropped, markPromoted, markDemoted, markAnew,
-		markQueryPromoted, markQueryDemoted, markQueryKept, markQueryDropped,
+		markFanned, markUnfanned, markIdlePart, markQueryPromoted, markQueryDemoted, markQueryKept, markQueryDropped,
 		markSaved, markRestored, markRefused, markTooLarge, markSavedSelf, markResumedSelf, markStoreFails}
 }
 
@@ -162,7 +176,7 @@ func New(cfg Config, env proc.Env) *Process {
 // knows best.
 func (p *Process) feedConfig(lane uint32) feed.Config {
 	c := p.cfg.feedConfig(lane)
-	if p.live != nil {
+	if p.live != nil && !p.cfg.Worker {
 		c.Sources = p.live.Sources()
 	}
 	return c
@@ -181,6 +195,9 @@ func (p *Process) Step(now proc.Now, in proc.Input, out *proc.Effects) {
 	p.now, p.out = now, out
 	switch in.Kind {
 	case proc.Start:
+		if p.cfg.Worker {
+			break // it follows nobody: it is asked about cuts that were reached
+		}
 		if p.begun = core.Timestamp(now.Wall); !p.cfg.Stored {
 			p.live.Want(p.begun)
 			p.live.Start(now, out)
@@ -244,6 +261,11 @@ func (p *Process) receive(in *proc.Input) {
 		var a core.Answer
 		for r.Answer(&a) {
 			p.answered(&a)
+		}
+	case wire.Replies:
+		var x wire.Reply
+		for r.Reply(&x) {
+			p.part(in.From, &x)
 		}
 	}
 }

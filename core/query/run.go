@@ -37,6 +37,9 @@ func tagOf(s tree.Statement) string {
 
 // start begins what a statement wants; its cut has come.
 func (p *Process) start(a *ask) error {
+	if a.given != nil {
+		return p.runPart(a)
+	}
 	then := p.cut
 	if a.then > 0 {
 		then = a.then
@@ -74,8 +77,11 @@ func (p *Process) query(a *ask, c *view.Catalog, q *tree.Query) (err error) {
 	if a.planned, err = c.Plan(q, o); err != nil {
 		return err
 	}
+	fanned := false
 	if kept, ok := p.answerOf(a); ok {
 		a.job, err = a.planned.Read(kept, o)
+	} else if fanned = p.fans(a); fanned {
+		a.job, err = a.planned.Merge(o)
 	} else {
 		a.job, err = a.planned.Job(o)
 	}
@@ -88,9 +94,17 @@ func (p *Process) query(a *ask, c *view.Catalog, q *tree.Query) (err error) {
 	if a.analyze == nil {
 		p.head(a, a.job.Cols())
 	}
+	p.run(a, p.answersAt(a))
+	if fanned {
+		p.fanOut(a)
+	}
+	return nil
+}
+
+// run begins to compute what the job of a statement does, over all blocks up to a cut.
+func (p *Process) run(a *ask, last core.Timestamp) {
 	a.stage, a.since = runs, p.now.Mono
 	a.runner = runner{job: a.job, ready: a.stream.room, batch: a.batch}
-	last := p.answersAt(a)
 	p.beginTo(&a.runner, last)
 	a.runner.ended = func(cut core.Timestamp) {
 		if err := a.job.Err(); err != nil {
@@ -107,7 +121,6 @@ func (p *Process) query(a *ask, c *view.Catalog, q *tree.Query) (err error) {
 		}
 		a.reading, a.runner.err = a.job.Read()
 	}
-	return nil
 }
 
 func (p *Process) head(a *ask, cols []plan.Col) { p.reply(a, headOf(cols)) }

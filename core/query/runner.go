@@ -226,6 +226,9 @@ func (p *Process) release(r *runner) {
 	}
 	if l := r.scan.lane; l != nil {
 		l.feed.Stop(p.now, p.out)
+		if p.cfg.Worker { // which has no live feed to learn where replicas are
+			p.cfg.Sources = l.feed.Sources()
+		}
 		l.feed = nil
 	}
 	r.scan = nil

@@ -68,8 +68,12 @@ func (p *Process) more(a *ask, m *wire.Ask) {
 		s.base++
 		a.taken = p.now.Mono
 	}
-	if m.Again {
+	switch {
+	case m.Again:
 		p.again(a)
+	case p.cfg.Worker && a.stage == runs && len(s.frames) == 0: // it works, and has nothing to tell
+		p.out.Mark(markIdlePart)
+		p.reply(a, &wire.Reply{What: wire.ReplyStep})
 	}
 }
 

@@ -69,6 +69,7 @@ type input struct {
 	intake *intake
 	run    *run
 	fixed  *zset.Batch // or what is there from the beginning
+	parts  bool        // or by Feed
 	asOf   *plan.AsOf
 }
 
@@ -109,7 +110,9 @@ func (c *Catalog) addRun(j *Job, p *plan.Plan, asOf *plan.AsOf, o Options, made 
 		if s.AsOf != nil {
 			in.asOf = s.AsOf
 		}
-		if t := c.types[s.Table]; t != nil {
+		if s.Table == plan.PartsTable {
+			in.parts = true
+		} else if t := c.types[s.Table]; t != nil {
 			in.intake, err = j.intake(s.Table, t)
 		} else if ofCatalog(s.Table) {
 			in.fixed, err = c.systemRows(s.Table, o)

@@ -4,9 +4,12 @@ import (
 	"fmt"
 	"strings"
 
+	"actordb/core"
 	"actordb/core/row"
 	"actordb/core/sql/plan"
+	"actordb/core/sql/sqlerr"
 	"actordb/core/sql/tree"
+	"actordb/core/zset"
 )
 
 // A Planned query can be run on demand. If nothing but events goes into it, it can be kept
@@ -121,4 +124,72 @@ func (x *Planned) Read(kept *View, o Options) (*Job, error) {
 	o.Stream = false
 	o.Kept = func(string) (*View, bool) { return kept, true }
 	return x.catalog.newJob(x.reads, o)
+}
+
+// Fan says why the query cannot be computed in parts, each over the events of some shards; ""
+// if it can.
+func (x *Planned) Fan() (why string) {
+	_, _, why = x.halves()
+	return why
+}
+
+func (x *Planned) halves() (part, merge *plan.Plan, why string) {
+	if x.plan.Moment != "" {
+		return nil, nil, "it depends on " + x.plan.Moment
+	}
+	for _, full := range x.tables {
+		switch t := x.catalog.types[full]; {
+		case t == nil:
+			return nil, nil, "of what it reads, " + full + " is no type of event"
+		case t.Timing != nil:
+			return nil, nil, "the watermark of " + full + " comes from all shards"
+		}
+	}
+	return x.plan.Fan()
+}
+
+// Part computes what the query's parts are merged from, over the blocks that the job takes.
+func (x *Planned) Part(o Options) (*Job, error) {
+	part, _, why := x.halves()
+	if why != "" {
+		return nil, sqlerr.New(sqlerr.FeatureNotSupported, "the query has no parts: %s", why)
+	}
+	o.Stream, o.Kept = false, nil
+	return x.catalog.newJob(part, o)
+}
+
+// Merge computes the answer from the answers of its parts, which Feed gives it.
+func (x *Planned) Merge(o Options) (*Job, error) {
+	_, merge, why := x.halves()
+	core.Assert(why == "", "no parts: %s", why)
+	o.Stream, o.Kept = false, nil
+	return x.catalog.newJob(merge, o)
+}
+
+// PartTypes are the types of what Feed is given.
+func (j *Job) PartTypes() []row.Type { return j.last().program.SourceTypes(0) }
+
+// Feed gives a job of Merge rows of a part's answer, before its one step.
+func (j *Job) Feed(rows *row.Batch) error {
+	r := j.last()
+	core.Assert(len(r.from) == 1 && r.from[0].parts && j.cut == 0, "a job that merges no parts is fed")
+	in := &zset.Batch{Batch: *rows.Pick(r.program.Sources[0].Columns)}
+	for range rows.N {
+		in.W = append(in.W, 1)
+	}
+	if err := r.query.Push(0, in); err != nil {
+		return j.fail(err)
+	}
+	return nil
+}
+
+// Definitions are the statements that make the tables which the query reads, for who plans it
+// elsewhere.
+func (x *Planned) Definitions() string {
+	var b strings.Builder
+	for _, full := range x.tables {
+		text, _ := x.catalog.Lookup(full)
+		fmt.Fprintf(&b, "%s;\n", text)
+	}
+	return b.String()
 }

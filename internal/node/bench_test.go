@@ -23,6 +23,11 @@ func BenchmarkThroughTLS(b *testing.B) {
 
 // benchServer is a server on a directory, and a client of it.
 func benchServer(b *testing.B, dir string) (*client.Client, func()) {
+	return benchServerOf(b, ServeConfig{Dir: dir})
+}
+
+// benchServerOf is one with a network or shards of its own.
+func benchServerOf(b *testing.B, cfg ServeConfig) (*client.Client, func()) {
 	b.Helper()
 	ca, err := tlsnet.NewCA(testDomain)
 	if err != nil {
@@ -35,8 +40,9 @@ func benchServer(b *testing.B, dir string) (*client.Client, func()) {
 		}
 		return s
 	}
-	s, err := Serve(ServeConfig{Dir: dir, Listen: "127.0.0.1:0", Kinds: sampleKinds,
-		Credentials: Credentials{Source: source(tlsnet.NodeID(testDomain, 1))}, Log: slog.New(slog.DiscardHandler)})
+	cfg.Listen, cfg.Kinds = "127.0.0.1:0", sampleKinds
+	cfg.Credentials, cfg.Log = Credentials{Source: source(tlsnet.NodeID(testDomain, 1))}, slog.New(slog.DiscardHandler)
+	s, err := Serve(cfg)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -131,4 +137,43 @@ func BenchmarkSubscribe(b *testing.B) {
 	slices.Sort(took)
 	b.ReportMetric(float64(took[len(took)/2].Microseconds()), "p50-µs")
 	b.ReportMetric(float64(took[len(took)*99/100].Microseconds()), "p99-µs")
+}
+
+// BenchmarkWorkers is a group by over a million events in two shards, computed by the query process
+// and by two workers.
+func BenchmarkWorkers(b *testing.B) {
+	const events, each = 1_000_000, 1000
+	for _, workers := range []int{1, 2} {
+		b.Run(fmt.Sprint(workers), func(b *testing.B) {
+			c, done := benchServerOf(b, ServeConfig{Dir: b.TempDir(), Shards: 2, Network: withWorkers(b, workers)})
+			defer done()
+			if _, err := c.Exec(b.Context(), `CREATE EVENT TYPE stream.sold (item text NOT NULL, n int8)`); err != nil {
+				b.Fatal(err)
+			}
+			list := make([]core.NewEvent, each)
+			for i := range events / each {
+				for n := range each {
+					list[n] = sale(fmt.Sprint("item-", n%100), int64(i*each+n))
+				}
+				if _, err := c.Append(b.Context(), core.ActorID(fmt.Sprintf("stream/%d", i%1000)), core.AnySeq, list...); err != nil {
+					b.Fatal(err)
+				}
+			}
+			for i := 0; b.Loop(); i++ { // each with a constant of its own: none of them comes again
+				rows, err := c.Query(b.Context(), fmt.Sprintf(`SELECT item, count(*), sum(n) FROM stream.sold WHERE n <> -%d GROUP BY item`, i+1))
+				if err != nil {
+					b.Fatal(err)
+				}
+				n := 0
+				for rows.Next() {
+					n += rows.Batch().N
+				}
+				if err := rows.Err(); err != nil || n != 100 {
+					b.Fatalf("%d rows, %v", n, err)
+				}
+				rows.Close()
+			}
+			b.ReportMetric(float64(events)*float64(b.N)/b.Elapsed().Seconds(), "events/s")
+		})
+	}
 }

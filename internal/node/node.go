@@ -144,6 +144,8 @@ func (n *Node) start(id *datadir.Identity) error {
 			return n.startGateway(network, placement)
 		case control.Query:
 			return n.startQuery(network, placement)
+		case control.Worker:
+			return n.startWorker(network, placement, i)
 		case control.Listener:
 			if err := n.begun(); err != nil || cfg.Listen == nil {
 				return err

@@ -19,7 +19,8 @@ import (
 
 // startQuery starts the process that answers SQL.
 func (n *Node) startQuery(network *control.Network, placement *shard.Placement) error {
-	c := query.Config{Sources: sources(placement, n.cfg.Node), Peers: n.cfg.clusterPeers(), Gateway: n.Gateway, Stored: true, Limits: network.QueryLimits()}
+	c := query.Config{Sources: sources(placement, n.cfg.Node), Peers: n.cfg.clusterPeers(), Gateway: n.Gateway, Stored: true,
+		Workers: network.Workers(n.cfg.Node), Limits: network.QueryLimits()}
 	if err := c.Validate(); err != nil {
 		return err
 	}
@@ -29,6 +30,24 @@ func (n *Node) startQuery(network *control.Network, placement *shard.Placement) 
 	}
 	n.closers = append(n.closers, kv)
 	_, err = n.host.SpawnAt(control.QueryAt(n.cfg.Node).Proc, "query", c.Peers+"query", host.Storage{KV: kv},
+		func(env proc.Env) proc.Process { return query.New(c, env) })
+	return err
+}
+
+// startWorker starts the i-th process that computes parts of queries. One that has no shard
+// is not needed.
+func (n *Node) startWorker(network *control.Network, placement *shard.Placement, i int) error {
+	all := sources(placement, n.cfg.Node)
+	workers := min(len(network.Workers(n.cfg.Node)), len(all))
+	if i >= workers {
+		return nil
+	}
+	c := query.Config{Sources: query.PartOf(all, i, workers), Peers: n.cfg.clusterPeers(), Worker: true, Limits: network.WorkerLimits()}
+	if err := c.Validate(); err != nil {
+		return err
+	}
+	name := fmt.Sprintf("worker-%d", i)
+	_, err := n.host.SpawnAt(control.WorkerAt(n.cfg.Node, i).Proc, name, c.Peers+name, host.Storage{},
 		func(env proc.Env) proc.Process { return query.New(c, env) })
 	return err
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http/httptest"
 	"runtime"
 	"strings"
 	"testing"
@@ -13,6 +14,7 @@ import (
 
 	"actordb"
 	"actordb/core"
+	"actordb/core/control"
 	"actordb/net/client"
 )
 
@@ -484,5 +486,79 @@ func TestPromotedQuery(t *testing.T) {
 	perform(t, c, `CREATE EVENT TYPE stream.sold (what text NOT NULL, n int8, item text)`)
 	if rows := asked(t, c, text); len(rows) != 1 || !strings.HasPrefix(rows[0], "NULL|") {
 		t.Errorf("of the table's successor: %v", rows)
+	}
+}
+
+// withWorkers is the own network, and workers.
+func withWorkers(t testing.TB, n int) *control.Network {
+	t.Helper()
+	const before = "// TCP with"
+	text := strings.Replace(actordb.NetworkSource(), before, fmt.Sprintf("worker: { kind: 'worker', count: %d, needs: ['query'] },\n%s", n, before), 1)
+	network, err := control.Load("dag.jsonnet", text, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return network
+}
+
+// marked is how often the query process has come by a mark.
+func marked(t *testing.T, s *site, mark string) (n int) {
+	t.Helper()
+	w := httptest.NewRecorder()
+	s.Metrics.Handler().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
+	for line := range strings.Lines(w.Body.String()) {
+		if count, ok := strings.CutPrefix(line, fmt.Sprintf("actordb_marks_total{mark=%q,process=\"query\"} ", mark)); ok {
+			if _, err := fmt.Sscan(count, &n); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	return n
+}
+
+// With workers an aggregate over events is computed in parts, one for each share of the shards, and the
+// answers are the same; what cannot be divided is computed as ever. EXPLAIN says which it is.
+func TestWorkers(t *testing.T) {
+	network := withWorkers(t, 2)
+	s := &site{t: t, dir: t.TempDir(), change: func(c *ServeConfig) { c.Network = network }}
+	s.open()
+	s.serve()
+	defer func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	c := s.dial(nil)
+	perform(t, c, `CREATE EVENT TYPE stream.sold (item text NOT NULL, n int8)`)
+	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
+	defer cancel()
+	for i := range int64(30) {
+		if _, err := c.Append(ctx, core.ActorID(fmt.Sprintf("stream/%d", i)), core.AnySeq, sale([]string{"apple", "pear"}[i%2], i)); err != nil {
+			t.Fatal(err)
+		}
+		if rows := fmt.Sprint(asked(t, c, fmt.Sprintf(`SELECT sum(n), count(*), avg(n) * 2 FROM stream.sold WHERE n >= -%d`, i+1))); rows != fmt.Sprintf("[%d|%d|%d]", i*(i+1)/2, i+1, i) {
+			t.Fatalf("after %d: %s", i, rows)
+		}
+	}
+	for text, says := range map[string]string{
+		`SELECT item, sum(n) FROM stream.sold GROUP BY item`: "aggregated by 2 workers",
+		`SELECT item, n FROM stream.sold`:                    "not divided among workers: it has no aggregate",
+		`SELECT count(DISTINCT item) FROM stream.sold`:       "not divided among workers: it has an aggregate of distinct values",
+	} {
+		if plan := strings.Join(asked(t, c, `EXPLAIN `+text), "\n"); !strings.Contains(plan, says) {
+			t.Errorf("%s: %s", text, plan)
+		}
+	}
+	if rows := fmt.Sprint(asked(t, c, `SELECT item, min(n), max(n) FROM stream.sold GROUP BY item ORDER BY item DESC`)); rows != "[pear|1|29 apple|0|28]" {
+		t.Error(rows)
+	}
+	if n := marked(t, s, "query.computed-in-parts"); n < 31 {
+		t.Errorf("%v queries were computed in parts", n)
+	}
+	if n := marked(t, s, "query.part-given-up"); n > 0 {
+		t.Errorf("%v times parts were given up", n)
+	}
+	if e := declined(t, c, `SELECT sum(1 / (n - 7)) FROM stream.sold`); e.State != "22012" {
+		t.Errorf("a division by zero in a part: %+v", e)
 	}
 }

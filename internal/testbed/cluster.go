@@ -87,6 +87,9 @@ func (r *run) buildServers() error {
 			}
 			return fmt.Errorf("the simulator knows no %s", p.Kind)
 		})
+		if err == nil {
+			err = r.buildWorkers(n, node)
+		}
 		if err != nil {
 			return err
 		}

@@ -42,6 +42,7 @@ type settings struct {
 	strategy                      string
 	slower                        int  // disks, than a good SSD: times
 	askers                        int  // clients that ask in SQL
+	workers                       int  // of each server, for parts of queries
 	views                         bool // a watcher keeps views and compares them
 	sensors, banks                bool // the same of these
 	checked                       bool // actor types assert their invariants at every command
@@ -147,7 +148,13 @@ func (s *settings) drawSQL(r *rand.Rand, o *Options, few bool) {
 		s.shard.CheckpointBytes = min(s.shard.CheckpointBytes, 64<<10)
 		s.shard.CompactKeep = 2 * s.shard.SegmentBytes
 	}
-	s.shard.Feeds = max(s.shard.Feeds, watchers+2+o.Nodes*(1+s.query.Scans))
+	scans := s.query.Scans
+	if s.workers = int(o.Seed / 8 % 4); s.workers > 1 {
+		scans *= 2
+	} else {
+		s.workers = 0
+	}
+	s.shard.Feeds = max(s.shard.Feeds, watchers+2+o.Nodes*(1+scans))
 }
 
 // queueLimits are the run's own idea of the limits (see checkers.Terms).

@@ -8,6 +8,7 @@ import (
 	"actordb/core"
 	"actordb/core/control"
 	"actordb/core/proc"
+	"actordb/core/query"
 	"actordb/core/shard"
 	"actordb/net/wire"
 	"actordb/sim"
@@ -52,7 +53,7 @@ func (r *run) buildRegrouper() {
 // locate is where a replica runs that came later: apart from those of the beginning.
 func locate(id core.ShardID, replica uint64, node proc.NodeID) shard.Replica {
 	at := control.QueryAt(node)
-	at.Proc += 1 + uint32(id)*laterReplicas + uint32(replica%laterReplicas)
+	at.Proc += 1 + query.WorkersMax + uint32(id)*laterReplicas + uint32(replica%laterReplicas)
 	return shard.Replica{ID: replica, Addr: at, Peer: clusterPeers + replicaName(id, replica)}
 }
 

@@ -17,6 +17,9 @@ import (
 // buildQuery makes a server's query process.
 func (r *run) buildQuery(n int, node proc.NodeID) error {
 	c := query.Config{Sources: r.sources(), Peers: clusterPeers, Gateway: control.GatewayAt(node), Stored: true, Limits: r.settings.query}
+	for i := range r.settings.workers {
+		c.Workers = append(c.Workers, control.WorkerAt(node, i))
+	}
 	if err := c.Validate(); err != nil {
 		return err
 	}
@@ -24,6 +27,32 @@ func (r *run) buildQuery(n int, node proc.NodeID) error {
 	r.world.SpawnAt(control.QueryAt(node), name, clusterPeers+name, sim.Storage{KV: r.disks.addViews(name, node)},
 		func(env proc.Env) proc.Process { return query.New(c, env) })
 	return nil
+}
+
+// buildWorkers makes a server's workers, as many as have shards to read.
+func (r *run) buildWorkers(n int, node proc.NodeID) error {
+	all := r.sources()
+	workers := min(r.settings.workers, len(all))
+	for i := range workers {
+		c := query.Config{Sources: query.PartOf(all, i, workers), Peers: clusterPeers, Worker: true, Limits: r.settings.query}
+		if err := c.Validate(); err != nil {
+			return err
+		}
+		name := fmt.Sprintf("worker-%d-%d", n, i)
+		r.workers = append(r.workers, r.world.SpawnAt(control.WorkerAt(node, i), name, clusterPeers+name, noStorage,
+			func(env proc.Env) proc.Process { return query.New(c, env) }))
+	}
+	return nil
+}
+
+// crashWorkers lets some end in the middle of their parts, and come back.
+func (r *run) crashWorkers() {
+	for _, addr := range r.workers {
+		if r.downtime.IntN(4) == 0 && r.world.Running(addr) {
+			r.world.CrashProc(addr)
+			r.world.After(time.Duration(r.downtime.Int64N(int64(2*time.Second))), "worker is back", func() { r.world.RestartProc(addr) })
+		}
+	}
 }
 
 // viewStore has the checkpoints of a server's views.

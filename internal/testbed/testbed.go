@@ -255,6 +255,7 @@ type run struct {
 	hot        [core.Slots]bool
 	viewers    []*viewer
 	askers     []proc.Addr
+	workers    []proc.Addr
 	notebooks  []*notebook
 	viewed     checkers.Result
 	standings  []*standing
@@ -370,6 +371,7 @@ func (r *run) build() error {
 	r.healedAt = int64(plan.Heal)
 	if o.Faults != "none" {
 		r.every(time.Second, "askers", plan.Heal, r.crashAskers)
+		r.every(700*time.Millisecond, "workers", plan.Heal, r.crashWorkers)
 	}
 	r.every(rotEvery, "disks", plan.Heal, r.disks.rot)
 	return err
