@@ -29,7 +29,8 @@ type Config struct {
 	SessionLifetime time.Duration
 	// Silence is for how long a node may leave every command without an answer
 	// before the next of Addrs is asked: it may be stopped, or cut off from the
-	// others. 0: 1 s, and for ever with a single address.
+	// others. 0: 1 s, and for ever with a single address. The next one is tried
+	// likewise when a node has not shaken hands after half of it.
 	Silence time.Duration
 	// Connect makes a connection to one of Addrs; nil: mutual TLS, by Source. Who is in
 	// the node's own process needs none.
@@ -171,21 +172,41 @@ func Dial(ctx context.Context, cfg Config) (*Client, error) {
 	return c, nil
 }
 
-// dial tries each address once.
+// dial tries each address once, in a hurry: a node that is stopped takes connections and
+// says nothing. If nobody answers, those may be slow: each has the time that it needs then.
 func (c *Client) dial(ctx context.Context) (Link, error) {
-	var all []error
-	for range c.cfg.Addrs {
-		conn, err := c.cfg.Connect(ctx, c.cfg.Addrs[c.addr])
-		if err == nil {
-			return conn, nil
+	for hurry := c.cfg.Silence / 2; ; hurry = 0 {
+		var all []error
+		late := false
+		for range c.cfg.Addrs {
+			conn, slow, err := c.connect(ctx, hurry)
+			if err == nil {
+				return conn, nil
+			}
+			all, late = append(all, err), late || slow
+			c.addr = (c.addr + 1) % len(c.cfg.Addrs)
+			if ctx.Err() != nil {
+				return nil, errors.Join(all...)
+			}
 		}
-		all = append(all, err)
-		c.addr = (c.addr + 1) % len(c.cfg.Addrs)
-		if ctx.Err() != nil {
-			break
+		if !late {
+			return nil, errors.Join(all...)
 		}
 	}
-	return nil, errors.Join(all...)
+}
+
+// connect tries the present address, for a time unless that is 0, and tells whether it
+// was too short.
+func (c *Client) connect(ctx context.Context, within time.Duration) (conn Link, late bool, err error) {
+	addr := c.cfg.Addrs[c.addr]
+	if within == 0 {
+		conn, err = c.cfg.Connect(ctx, addr)
+		return conn, false, err
+	}
+	limited, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
+	conn, err = c.cfg.Connect(limited, addr)
+	return conn, err != nil && limited.Err() != nil, err
 }
 
 // Node is who the client is connected to, if it is.

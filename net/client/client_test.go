@@ -488,6 +488,45 @@ func TestAllocations(t *testing.T) {
 	}
 }
 
+// connected is a connection that is of no use: all that a dial needs.
+type connected struct{ Link }
+
+// A node that takes a connection and says nothing is left for the next address; if all
+// are slow, each is waited for.
+func TestSilentDial(t *testing.T) {
+	for name, c := range map[string]struct {
+		quick string // address that answers at once
+		slow  bool   // all answer who are given time
+		want  string
+		tried []string
+	}{
+		"the first one is stopped":  {"b", false, "b", []string{"a", "b"}},
+		"all are slow":              {"", true, "a", []string{"a", "b", "c", "a"}},
+		"all but the last are slow": {"c", true, "c", []string{"a", "b", "c"}},
+	} {
+		var tried []string
+		cl := &Client{cfg: Config{Addrs: []string{"a", "b", "c"}, Silence: 20 * time.Millisecond}}
+		cl.cfg.Connect = func(ctx context.Context, addr string) (Link, error) {
+			tried = append(tried, addr)
+			if _, hurry := ctx.Deadline(); addr == c.quick || c.slow && !hurry {
+				return connected{}, nil
+			}
+			<-ctx.Done()
+			return nil, ctx.Err()
+		}
+		conn, err := cl.dial(t.Context())
+		if err != nil || conn == nil || cl.cfg.Addrs[cl.addr] != c.want || !slices.Equal(tried, c.tried) {
+			t.Errorf("%s: tried %v, %v", name, tried, err)
+		}
+	}
+	refused := errors.New("nobody listens")
+	cl := &Client{cfg: Config{Addrs: []string{"a", "b"}, Silence: time.Hour}}
+	cl.cfg.Connect = func(context.Context, string) (Link, error) { return nil, refused }
+	if _, err := cl.dial(t.Context()); !errors.Is(err, refused) {
+		t.Error(err)
+	}
+}
+
 // Configurations that make no sense are refused with what to do.
 func TestConfig(t *testing.T) {
 	g := newGateway(t, accept)
