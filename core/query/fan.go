@@ -31,8 +31,9 @@ import (
 // WorkersMax bounds the workers of a node.
 const WorkersMax = 16
 
-// partSilence is how long a worker may say nothing while it is asked again and again.
-const partSilence = proc.Tick(1e9)
+// partSilence is how long a worker may say nothing while it is asked again and again. One that
+// has ended says so, or its host does: this is for what nobody tells.
+const partSilence = proc.Tick(3e9)
 
 // PartOf is the share that worker number i of n has of the shards.
 func PartOf(sources []feed.Source, i, n int) (share []feed.Source) {

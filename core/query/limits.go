@@ -70,6 +70,9 @@ const (
 	blocksAtOnce = 16
 	// turns are how many such pieces of work a step of the process does at most.
 	turns = 32
+	// workerTurns are fewer: a block may have thousands of events, and a worker is asked whether it
+	// is still there.
+	workerTurns = 4
 )
 
 // Every reply must fit a frame with what stands around it.

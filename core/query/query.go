@@ -287,8 +287,11 @@ func (p *Process) blocks(h *wire.Feed, r *wire.Reader) {
 // pump does what can be done now, in pieces, and asks to be called again if it was
 // not all.
 func (p *Process) pump() {
-	more := false
-	for range turns {
+	more, most := false, turns
+	if p.cfg.Worker {
+		most = workerTurns
+	}
+	for range most {
 		if more = p.turn(); !more {
 			break
 		}
