@@ -88,15 +88,17 @@ CLUSTER_DRILL ?= 2m
 check: test peers race fuzz audit sweep drill mutants
 
 # A real node, killed again and again; then one that acknowledges before it syncs,
-# and one that does not sync names: the drill must find both.
+# and one that does not sync names: the drill must find both. A node whose derived store is
+# ahead of what is left of its journal finds it by itself.
 drill: build
 	$(BIN) drill --kills $(KILLS)
 	$(BIN) drill --nodes 3 --duration $(CLUSTER_DRILL)
-	@for bug in ZD1 ZD3; do \
+	@lost='durability: .*lost: |the derived store reflects entry [0-9]+, but the journal ends at'; \
+	for bug in ZD1 ZD3; do \
 	  status=0; said=$$($(BIN) drill --kills 20 --plant $$bug) || status=$$?; \
-	  if [ $$status -ne 1 ] || ! grep -q 'durability: .*lost: ' <<<"$$said"; then \
+	  if [ $$status -ne 1 ] || ! grep -qE "$$lost" <<<"$$said"; then \
 	    echo "$$said"; echo "the planted bug $$bug was not found" >&2; exit 1; fi; \
-	  echo "== violation found and named:"; grep 'durability: .*lost: ' <<<"$$said"; \
+	  echo "== violation found and named:"; grep -E "$$lost" <<<"$$said"; \
 	done
 
 # The simulated engine has one thread; these are used by several.
