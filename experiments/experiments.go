@@ -125,7 +125,7 @@ func (e *Env) rounds(n int) int {
 
 // All lists the experiments.
 func All() []Experiment {
-	return []Experiment{writes, reads, endToEnd, idleActors, hydration, messages, throughput, sustained, replication, queryLatency, rebuild, nexmarkQueries, lateEvents, promotion}
+	return []Experiment{writes, reads, endToEnd, idleActors, hydration, messages, throughput, sustained, replication, queryLatency, rebuild, changes, nexmarkQueries, lateEvents, promotion}
 }
 
 // Find returns an experiment by its name.

@@ -5,8 +5,9 @@
 //	peers throughput --contestant redis --in-flight 256 --duration 4s    one load.Measurement as JSON
 //	peers throughput --contestant etcd3 …                                the same of a cluster of three members
 //	peers messages --n 5000000                                           JSON rows
+//	peers change --contestant sqlite --view join --batch 1000            what a view kept by triggers costs, as JSON
 //
-// actordb exp run throughput, replication and messages build and run it.
+// actordb exp run throughput, replication, messages and change build and run it.
 package main
 
 import (
@@ -37,7 +38,7 @@ func main() {
 
 func run(ctx context.Context, args []string) error {
 	if len(args) == 0 {
-		return fmt.Errorf("want throughput or messages")
+		return fmt.Errorf("want throughput, messages or change")
 	}
 	flags := flag.NewFlagSet(args[0], flag.ContinueOnError)
 	var result any
@@ -66,8 +67,19 @@ func run(ctx context.Context, args []string) error {
 			return err
 		}
 		result, err = messages(*n)
+	case "change":
+		who := flags.String("contestant", "", "postgres or sqlite")
+		var c change
+		flags.StringVar(&c.view, "view", "group", "group or join")
+		flags.IntVar(&c.batch, "batch", 1000, "changes of a transaction")
+		flags.IntVar(&c.changes, "changes", 100_000, "that are measured")
+		flags.IntVar(&c.base, "base", 100_000, "orders that are there before")
+		if err := flags.Parse(args[1:]); err != nil {
+			return err
+		}
+		result, err = c.run(ctx, *who)
 	default:
-		return fmt.Errorf("%q: want throughput or messages", args[0])
+		return fmt.Errorf("%q: want throughput, messages or change", args[0])
 	}
 	if err != nil {
 		return err

@@ -101,3 +101,21 @@ func TestMessages(t *testing.T) {
 		}
 	}
 }
+
+// A view that its triggers keep wrongly would cost nothing: it is compared with its query.
+func TestChange(t *testing.T) {
+	for _, who := range []string{"postgres", "sqlite"} {
+		for _, view := range []string{"group", "join"} {
+			for _, batch := range []int{1, 7} {
+				c := change{view: view, batch: batch, changes: 50, base: 60}
+				u, err := c.run(t.Context(), who)
+				if err != nil {
+					t.Fatalf("%s, %s, %d: %v", who, view, batch, err)
+				}
+				if u.Missing == "" && (u.With <= 0 || u.Without <= 0) {
+					t.Errorf("%s, %s, %d: %+v", who, view, batch, u)
+				}
+			}
+		}
+	}
+}
