@@ -12,13 +12,17 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"actordb/core"
+	"actordb/core/proc"
+	"actordb/core/shard"
 	"actordb/disk/pebblekv"
 	"actordb/internal/inspect"
 	"actordb/internal/node"
 	"actordb/internal/nodetest"
 	"actordb/internal/verify"
+	"actordb/net/wire"
 	"actordb/workloads"
 )
 
@@ -28,7 +32,66 @@ func config(dir string) node.Config {
 	c := nodetest.Config(dir, true)
 	c.Shard.SegmentBytes, c.Shard.BlockBytes = 16<<10, 4<<10
 	c.Shard.CheckpointBytes, c.Shard.CompactKeep = 8<<10, 48<<10
+	c.Operators = []core.Principal{operator}
 	return c
+}
+
+const operator = "spiffe://actordb/client/operator"
+
+// An upgrader raises the logs of a node to the newest version, one after the other.
+type upgrader struct {
+	gateway proc.Addr
+	session core.SessionID
+	shards  core.ShardID
+	done    chan struct{}
+
+	number core.CommandNumber
+	at     core.ShardID
+}
+
+func (u *upgrader) ask(out *proc.Effects) {
+	u.number++
+	var w wire.Writer
+	w.Command(&core.Command{Session: u.session, Number: u.number, Actor: core.ShardActor(u.at), Kind: core.Regroup, Expected: core.AnySeq,
+		Type: shard.VerbUpgrade, Payload: shard.AppendVersion(nil, core.VersionMax)})
+	out.Send(u.gateway, w.Finish(wire.Commands))
+}
+
+func (u *upgrader) Step(now proc.Now, in proc.Input, out *proc.Effects) {
+	switch in.Kind {
+	case proc.Start:
+		u.session = core.NewSessionID(core.Timestamp(now.Wall)+3600e9, 99)
+		u.ask(out)
+	case proc.Message:
+		wire.EachAnswer(in.Frame, func(a *core.Answer) {
+			if a.Number != u.number {
+				return
+			}
+			if a.Status == core.Accepted {
+				u.at++
+			}
+			if u.at == u.shards {
+				u.number = 0
+				close(u.done)
+				return
+			}
+			u.ask(out)
+		})
+	}
+}
+
+// upgrade raises the logs of a node.
+func upgrade(n *node.Node, shards int) error {
+	u := &upgrader{gateway: n.Gateway, shards: core.ShardID(shards), done: make(chan struct{})}
+	if _, err := n.Spawn("operator", operator, func(proc.Env) proc.Process { return u }); err != nil {
+		return err
+	}
+	select {
+	case <-u.done:
+		return nil
+	case <-time.After(time.Minute):
+		return fmt.Errorf("shard %d is not upgraded", u.at)
+	}
 }
 
 // dump is what a directory is read as, by the engine and by the tools.
@@ -76,7 +139,7 @@ func read(dir string, ids []core.ActorID) (string, error) {
 
 // TestWrite makes a directory with today's code that has all that there is:
 // several segments, compaction, checkpoints, snapshots, light states, refusals,
-// sessions, decided and appended events, personal columns.
+// sessions, decided and appended events, personal columns, blocks of every version.
 func TestWrite(t *testing.T) {
 	dir := t.TempDir()
 	load, err := nodetest.Start(config(dir), 6, nil)
@@ -87,7 +150,7 @@ func TestWrite(t *testing.T) {
 	if *write != "" {
 		ops = 1200
 	}
-	if err := errors.Join(load.Until(ops), load.Stop()); err != nil {
+	if err := errors.Join(load.Until(ops/2), upgrade(load.Node, 2), load.Until(ops), load.Stop()); err != nil {
 		t.Fatal(err)
 	}
 	text, err := dump(dir)
