@@ -27,7 +27,7 @@ $(BIN): FORCE
 
 # ---- demo
 
-DEMO_SEED := 1
+DEMO_SEED := 9
 DEMO_BUG  := ZD1
 # Both halves of the demo run with the seed above and what the bug's file asks for.
 DEMO_ARGS := $(shell sed -n 's/^args: *//p' experiments/mutants/$(DEMO_BUG).txtar)

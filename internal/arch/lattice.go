@@ -97,7 +97,7 @@ internal/admission:     core/proc internal/datadir internal/node net/tlsnet
 internal/operator:      core core/proc core/shard net/client
 internal/drill:         . internal/admission internal/operator core core/actor core/control core/journal core/proc core/shard net/client net/tlsnet disk disk/losefs disk/osfile internal/datadir internal/history internal/host internal/node internal/verify checkers workloads
 internal/backup:        net/client net/tlsnet core core/proc core/actor core/journal core/shard disk disk/osfile internal/datadir internal/history internal/verify internal/inspect internal/node github.com/cespare/xxhash/v2
-internal/olddata:       core core/journal internal/node internal/inspect internal/verify disk/pebblekv
+internal/olddata:       core core/journal core/proc core/shard internal/node internal/inspect internal/verify disk/pebblekv net/wire
 internal/slt:           checkers/relational core/row core/sql/lower core/sql/parse core/sql/plan core/sql/sqlerr core/sql/tree core/zset github.com/jackc/pgx/v5/pgconn modernc.org/sqlite
 internal/load:          github.com/HdrHistogram/hdrhistogram-go golang.org/x/sys/unix
 internal/bench:         core core/actor net/client net/tlsnet checkers workloads internal/load
