@@ -18,6 +18,12 @@ import (
 
 func isTerminal(f *os.File) bool { return term.IsTerminal(int(f.Fd())) }
 
+// isWide tells whether the file is a terminal that lines can be edited on: some say that they have no columns.
+func isWide(f *os.File) bool {
+	columns, _, err := term.GetSize(int(f.Fd()))
+	return err == nil && columns > 0
+}
+
 const (
 	lineWidth = 110
 	noteWidth = 72

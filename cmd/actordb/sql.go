@@ -69,7 +69,7 @@ func (c *sqlCommand) Run() error {
 	out := bufio.NewWriter(os.Stdout)
 	defer out.Flush()
 	s := &sqlSession{sqlCommand: c, client: conn, out: out}
-	if len(c.Command) == 0 && isTerminal(os.Stdin) && isTerminal(os.Stdout) {
+	if len(c.Command) == 0 && isTerminal(os.Stdin) && isWide(os.Stdout) {
 		return s.shell()
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
