@@ -23,7 +23,7 @@ build: $(BIN)
 
 $(BIN): FORCE
 	@mkdir -p bin
-	$(GO) build -o $(BIN) ./cmd/actordb
+	$(GO) build -ldflags "-X main.revision=$$(git describe --always --dirty 2>/dev/null)" -o $(BIN) ./cmd/actordb
 
 # ---- demo
 

@@ -194,8 +194,14 @@ func save(dir string, r *experiments.Result) error {
 		os.WriteFile(filepath.Join(dir, r.Name+".csv"), text.Bytes(), 0o644))
 }
 
-// commit is what is checked out here, if anything is.
+// revision is the commit that the program was built from, if make built it.
+var revision string
+
+// commit is that, or else what is checked out here.
 func commit() string {
+	if revision != "" {
+		return revision
+	}
 	out, err := exec.Command("git", "describe", "--always", "--dirty").Output()
 	if err != nil {
 		return "unknown"
